@@ -25,7 +25,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost latency vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -116,6 +116,9 @@ scaling: $(INSTALLED) ## measure trainings of lam with 1, 10 and 100 times its w
 
 running-cost: $(INSTALLED) ## measure the overhead of the runner, into results/running.json
 	$(BIN)/python -m benchmarks running --out results/running.json
+
+latency: $(INSTALLED) ## measure the inference latency of agents, into results/latency.json
+	$(BIN)/python -m benchmarks latency --out results/latency.json
 
 vector-speed: $(INSTALLED) ## measure vector environments and the training of ppo with them, into results/vector.json
 	$(BIN)/python -m benchmarks vector --rounds 9 --training-steps 300000 --out results/vector.json

@@ -24,7 +24,7 @@ from benchmarks.runner import runner
 from benchmarks.runner.durations import expected_seconds
 from benchmarks.runner.results import FAILURES, cell_file, read_results
 from benchmarks.speed import datasets as data_speed
-from benchmarks.speed import decisions as decision_speed
+from benchmarks.speed import latency as inference_latency
 from benchmarks.speed import learning as learning_speed
 from benchmarks.speed import remote as remote_speed
 from benchmarks.speed import running as running_cost
@@ -363,17 +363,17 @@ def remote(
         show_measured(remote_speed.measure, out, remote_speed.LIBRARIES, calls=calls, rounds=rounds)
 
 
-@app.command(epilog="Example: python -m benchmarks decisions --calls 100")
-def decisions(
-    calls: Annotated[int, typer.Option(help="Decisions of a round.")] = 200,
+@app.command(epilog="Example: python -m benchmarks latency --calls 100")
+def latency(
+    calls: Annotated[int, typer.Option(help="Calls of predict in a round.")] = 200,
     rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Measure how long agents take on one core to plan their actions for one observation."""
+    """Measure the inference latency of agents: the time to plan actions for one observation, on one core."""
     with clear_errors():
         if calls < 1 or rounds < 1:
             raise ValueError(f"calls is {calls} and rounds is {rounds}; expected at least 1 each")
-        show_measured(decision_speed.measure, out, decision_speed.LIBRARIES, calls=calls, rounds=rounds)
+        show_measured(inference_latency.measure, out, inference_latency.LIBRARIES, calls=calls, rounds=rounds)
 
 
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)

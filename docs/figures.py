@@ -84,6 +84,7 @@ DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 REMOTE = RESULTS / "remote.json"
 VECTOR = RESULTS / "vector.json"
+LATENCY = RESULTS / "latency.json"
 PERCENT = r"(\d[\d.]*%)"
 INTERVAL = re.compile(rf"{PERCENT} \({PERCENT} to {PERCENT}\)")
 INTERVAL_COLUMN = re.compile(rf"\| {PERCENT} \| {PERCENT} to {PERCENT} \|")
@@ -110,7 +111,8 @@ def results() -> str:
     """Return the page of the committed results."""
     parts = [
         "# Results\n\nThe tables are written from committed files. `make benchmark`, `make throughput`, "
-        "`make data-speed`, `make running-cost`, `make remote-speed` and `make vector-speed` measure them again.",
+        "`make data-speed`, `make running-cost`, `make latency`, `make remote-speed` and `make vector-speed` "
+        "measure them again.",
         f'<p>The <a href="{LEADERBOARD}/index.html">leaderboard</a> shows all agents, environments and conditions in '
         "one table with filters, and the episodes, settings and versions of each cell.</p>",
         *_unexpected(),
@@ -121,6 +123,8 @@ def results() -> str:
         datasets(),
         "## Overhead of the runner",
         running(),
+        "## Inference latency",
+        latency(),
         "## Overhead of remote policies",
         remote(),
         "## Speed of vector environments",
@@ -279,6 +283,11 @@ def datasets() -> str:
 def running() -> str:
     """Return the table of the overhead of the runner of suites."""
     return _measured(json.loads(RUNNING.read_text()))
+
+
+def latency() -> str:
+    """Return the table of the inference latency of agents."""
+    return _measured(json.loads(LATENCY.read_text()))
 
 
 def remote() -> str:

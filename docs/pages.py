@@ -29,7 +29,7 @@ from docs.environment_pages import (
     robots,
     task_page,
 )
-from docs.figures import CORE, brief, datasets, narrow, of_agent, remote, results, speeds, vector
+from docs.figures import CORE, brief, datasets, latency, narrow, of_agent, remote, results, speeds, vector
 from docs.tables import (
     docstring,
     table,
@@ -171,6 +171,11 @@ def demonstrations(text: str) -> str:
     return _between(text, "speeds", datasets())
 
 
+def training(text: str) -> str:
+    """Return the page on training with the table of the inference latency of agents between its marks."""
+    return _between(text, "latency", latency())
+
+
 def remote_agents(text: str) -> str:
     """Return the page on remote agents with the table of the committed results between its marks."""
     return _between(text, "overhead", remote())
@@ -226,6 +231,7 @@ WRITTEN = {
     "docs/demonstrations.md": demonstrations,
     "docs/scale.md": scale,
     "docs/pretrained_agents.md": pretrained,
+    "docs/training.md": training,
     "docs/remote_agents.md": remote_agents,
     "docs/physics.md": physics,
 }

@@ -150,6 +150,13 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("overhead of the runner, one worker", at_most=5.0),
         Expectation("speedup by a second worker", at_least=1.7),
     ),
+    "latency": (
+        *(Expectation(f"inference latency of {agent}, state", at_most=5.0) for agent in ("bc", "bc-rnn", "act")),
+        *(Expectation(f"inference latency of {agent}, two images of 84x84", at_most=20.0) for agent in ("bc", "act")),
+        # Ten passes of the network.
+        Expectation("inference latency of diffusion, *", at_most=25.0),
+        Expectation("inference latency of lam, *", at_most=4.0),
+    ),
     "remote": (
         Expectation("overhead of a remote decision, state", at_most=1.0),
         Expectation("overhead of a remote decision, two images of 84x84", at_most=5.0),

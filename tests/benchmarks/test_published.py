@@ -27,7 +27,7 @@ from lam_envs.tasks.table.commands import VERBS
 
 from .suites import EXPERTS, PUBLISHED, published
 
-FILES = ("throughput", "datasets", "learning", "running", "remote", "vector")
+FILES = ("throughput", "datasets", "learning", "running", "latency", "remote", "vector")
 
 
 @cache
@@ -128,7 +128,7 @@ def test_the_published_speeds_are_of_every_environment_and_beside_others() -> No
         assert pair["low"] <= pair["ratio"] <= pair["high"]
 
 
-@pytest.mark.parametrize("name", ["datasets", "learning", "running", "remote", "vector"])
+@pytest.mark.parametrize("name", ["datasets", "learning", "running", "latency", "remote", "vector"])
 def test_published_figures_are_medians_of_all_rounds(name: str) -> None:
     for figure in measured(name)["figures"]:
         assert len(figure["rounds"]) in (1, measured(name)["rounds"]), figure

@@ -1,4 +1,4 @@
-"""Inference time: a decision of each kind of policy for one observation, on one core."""
+"""Inference latency: the time in which each kind of policy plans its actions for one observation, on one core."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ LIBRARIES = ("gymnasium", "numpy", "torch")
 def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
     """Yield each figure as soon as it is measured.
 
-    Each decision is the first of an episode, for which the policy plans a whole chunk. With ``executed_actions``
-    above 1, most decisions only take the next action of a chunk, which costs almost nothing.
+    Every call plans a whole chunk of actions, because only one action of each chunk is executed
+    (``executed_actions=1``). The first call of an episode is not measured.
 
     Args:
-        calls: Decisions of a round.
+        calls: Calls of ``predict`` in a round.
         rounds: Number of rounds.
     """
     threads = torch.get_num_threads()
@@ -53,21 +53,21 @@ def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
             env = gym.make(env_id, **keywords)
             observation, _ = env.reset(seed=0)
             with isolated_rng(0):
-                policy = agents.make(agent, env)
+                policy = agents.make(agent, env, **({} if agent == "bc" else {"executed_actions": 1}))
             _milliseconds(policy, observation, WARM_UP)
-            yield median(
-                f"decision of {name}", [_milliseconds(policy, observation, calls) for _ in range(rounds)], "ms"
-            )
+            times = [_milliseconds(policy, observation, calls) for _ in range(rounds)]
+            yield median(f"inference latency of {name}", times, "ms")
             env.close()
     finally:
         torch.set_num_threads(threads)
 
 
 def _milliseconds(policy: Policy, observation: Any, calls: int) -> float:
-    """Return the median wall time of the first decision of an episode, ms."""
+    """Return the median wall time of a call after the first one of an episode, ms."""
     times = np.empty(calls)
+    _, state = policy.predict(observation, None, np.array([True]), deterministic=True)
     for number in range(calls):
         began = time.perf_counter()
-        policy.predict(observation, deterministic=True)
+        _, state = policy.predict(observation, state, np.array([False]), deterministic=True)
         times[number] = time.perf_counter() - began
     return 1000.0 * float(np.median(times))
