@@ -35,6 +35,14 @@ SUITES = {
         "novices and of all demonstrators.",
     ),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
+    "randomized": (
+        "Randomized training",
+        "Success of `bc` under the same conditions, after training on noisy demonstrations in randomized environments.",
+    ),
+    "vision": (
+        "Policies that learn from images",
+        "Success of `bc` with two cameras of 84x84 pixels and the features of the robot, without positions of objects.",
+    ),
     "scenes": (
         "Drawer, conveyor, clutter and table",
         "Success of `bc`, which reads no instruction, on 200 demonstrations.",
@@ -71,6 +79,7 @@ SUITES = {
 """Title and subject of the suites whose results may be published."""
 ON_SITE = (
     "core",
+    "randomized",
     "experts-conditions",
     "experts-clutter",
     "experts-clutter-conditions",

@@ -86,6 +86,22 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         # Fifteen minutes on one core: other processes may have used the machine too.
         Expectation("CPU seconds of training lam, *", at_most=900.0),
     ),
+    # The bounds of conditions are those of the mean over all tasks.
+    "randomized": (
+        Expectation("success of bc, as trained in *", at_least=0.97),
+        Expectation("success of bc, delay in *", at_least=0.85),
+        Expectation("success of bc, pushes in *", at_least=0.80),
+    ),
+    "vision": (
+        Expectation("success of bc in LamReachPixels-v0", at_least=0.97),
+        Expectation("success of bc in LamGraspPixels-v0", at_least=0.97),
+        Expectation("success of bc in LamPickPlacePixels-v0", at_least=0.88),
+        Expectation("success of bc in LamPushPixels-v0", at_least=0.80),
+        Expectation("success of bc in LamStackPixels-v0", at_least=0.85),
+        Expectation("success of bc in LamInsertPixels-v0", at_least=0.60),
+        # Thirty minutes on two cores: other processes may have used the machine too.
+        Expectation("CPU seconds of training bc in *", at_most=3600.0),
+    ),
     "language": (
         Expectation("success of lam, trained commands in *", at_least=0.98),
         Expectation("success of lam, unseen combinations in *", at_least=0.95),

@@ -230,6 +230,16 @@ def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, 
     assert "trained in environment None; give the environment by --env" in " ".join(unknown.stderr.split())
 
 
+def successes(agent: Any, env: Any, folder: Path) -> list[bool]:
+    """Return in which of 50 episodes an agent succeeds, after checking that its export succeeds in the same."""
+    export(agent, env, folder / "exported")
+    seeds = range(1000, 1050)
+    own, exported = (agents.evaluate(one, env, seeds=seeds) for one in (agent, OnnxAgent(folder / "exported")))
+    found = [each.success for each in own.episodes]
+    assert found == [each.success for each in exported.episodes]
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bc", "bc-rnn", "act", "diffusion"])
 def test_exported_policies_succeed_in_the_same_episodes(name: str, make: Make, tmp_path: Path) -> None:
@@ -237,27 +247,18 @@ def test_exported_policies_succeed_in_the_same_episodes(name: str, make: Make, t
     dataset = demos.collect("LamReach-v0", episodes=30, seed=0, root=tmp_path)
     agent = agents.make(name, env)
     agent.learn(dataset, env, seed=0, budget=8)
-    export(agent, env, tmp_path / "exported")
-    seeds = range(1000, 1050)
-    mine = agents.evaluate(agent, env, seeds=seeds)
-    others = agents.evaluate(OnnxAgent(tmp_path / "exported"), env, seeds=seeds)
-    assert [each.success for each in mine.episodes] == [each.success for each in others.episodes]
-    assert mine.success_rate > 0.0
+    assert any(successes(agent, env, tmp_path))
+
+
+TASKS = ("LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0", "LamStack-v0", "LamInsert-v0")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "task", ["LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0", "LamStack-v0", "LamInsert-v0"]
-)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["bc", "lam"])
 def test_exported_published_agents_succeed_in_the_same_episodes(
     name: str, task: str, make: Make, tmp_path: Path
 ) -> None:
     env = make(task)
     agent = agents.load_pretrained("lam/generalist" if name == "lam" else f"bc/{task}", env)
-    export(agent, env, tmp_path / "exported")
-    seeds = range(1000, 1050)
-    mine = agents.evaluate(agent, env, seeds=seeds)
-    others = agents.evaluate(OnnxAgent(tmp_path / "exported"), env, seeds=seeds)
-    assert [each.success for each in mine.episodes] == [each.success for each in others.episodes]
-    assert mine.success_rate > 0.5
+    assert sum(successes(agent, env, tmp_path)) > 25
