@@ -37,11 +37,11 @@ SUITES = {
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
     "randomized": (
         "Randomized training",
-        "Success of `bc` under the same conditions, after training on noisy demonstrations in randomized environments.",
+        "Success of `bc` under conditions, after training on noisy demonstrations in randomized environments.",
     ),
     "vision": (
         "Policies that learn from images",
-        "Success of `bc` with two cameras of 84x84 pixels and the features of the robot, without positions of objects.",
+        "Success of `bc` with two cameras of 84x84 pixels and features of the robot, without positions of objects.",
     ),
     "scenes": (
         "Drawer, conveyor, clutter and table",
