@@ -29,7 +29,7 @@ def absolute_error(predicted: torch.Tensor, codes: torch.Tensor, is_pad: torch.T
 
 
 def huber_loss(predicted: torch.Tensor, codes: torch.Tensor, is_pad: torch.Tensor) -> torch.Tensor:
-    """Return the mean Huber loss (Huber 1964, equation 1.2, with k = 1), shape ().
+    """Return the mean Huber loss (Huber 1964, Robust Estimation of a Location Parameter, with k = 1), shape ().
 
     It is half the squared error up to an error of 1, and grows linearly above.
 
