@@ -88,7 +88,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     ),
     # The bounds of conditions are those of the mean over all tasks.
     "randomized": (
-        Expectation("success of bc, as trained in *", at_least=0.97),
+        Expectation("success of bc in *", at_least=0.97),
         Expectation("success of bc, delay in *", at_least=0.85),
         Expectation("success of bc, pushes in *", at_least=0.80),
     ),

@@ -8,11 +8,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 import agents
 import lam_envs  # noqa: F401  (registers the ids)
-from agents.training.randomness import isolated_rng
 from agents.types import Keywords
 from benchmarks.speed.measuring import Measured, median
 from demos.collection.recording import Policy
@@ -46,6 +44,10 @@ def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
         calls: Calls of ``predict`` in a round.
         rounds: Number of rounds.
     """
+    import torch  # late: other commands do not need it
+
+    from agents.training.randomness import isolated_rng
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
