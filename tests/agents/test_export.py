@@ -115,6 +115,14 @@ def test_an_exported_policy_acts_as_the_policy(label: str, make: Make, tmp_path:
     env.close()
 
 
+def test_an_agent_is_exported_right_after_its_training(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0", max_episode_steps=4)
+    agent = agents.make("bc", env, hidden_sizes=[16])
+    agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0, budget=1)
+    assert export(agent, env, tmp_path / "exported", seeds=(0,)).largest_difference <= TOLERANCE
+
+
 def test_an_export_that_differs_is_not_kept(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env = make("LamReach-v0", max_episode_steps=5)
     agent = scrambled("bc", env, {})

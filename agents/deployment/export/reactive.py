@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
@@ -27,6 +28,10 @@ class ReactiveGraph(Graph):
     def __init__(self, observation_space: Space, action_space: Space, policies: Sequence[BasePolicy]) -> None:
         super().__init__(observation_space, action_space)
         self.policies = nn.ModuleList(policies)
+        for part in self.modules():
+            if isinstance(getattr(part, "action_dist", None), Distribution):
+                # Training leaves that of the last minibatch, which cannot be copied. Every call makes its own.
+                cast(Any, part).action_dist.distribution = None
         self.eval()
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
