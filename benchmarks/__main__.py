@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-import lam_envs
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
 from benchmarks.failure_warnings import monitors
@@ -23,14 +21,7 @@ from benchmarks.reports.paper import write_paper
 from benchmarks.runner import runner
 from benchmarks.runner.durations import expected_seconds
 from benchmarks.runner.results import FAILURES, cell_file, read_results
-from benchmarks.speed import datasets as data_speed
-from benchmarks.speed import latency as inference_latency
-from benchmarks.speed import learning as learning_speed
-from benchmarks.speed import remote as remote_speed
-from benchmarks.speed import running as running_cost
-from benchmarks.speed import vector as vector_speed
-from benchmarks.speed.measuring import show_measured
-from benchmarks.speed.scaling_command import SCALING_EXAMPLE, scaling
+from benchmarks.speed.commands import add_to as add_speed_commands
 from benchmarks.speed.throughput_table import show_speeds
 from benchmarks.suite.conditions import AS_TRAINED
 from benchmarks.suite.suite import SpeedSuite, Suite
@@ -236,25 +227,6 @@ def _show(folder: Path) -> None:
         console.print(f"wrote {path}", soft_wrap=True)
 
 
-@app.command(epilog="Example: python -m benchmarks throughput --rounds 5")
-def throughput(
-    env: Annotated[
-        list[str], typer.Option(help="Id of an environment; may be repeated. By default all of them.")
-    ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    steps: Annotated[int, typer.Option(help="Steps of a round.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure steps and resets per second; without --env, also ratios to other projects that are installed."""
-    with clear_errors():
-        if steps < 1 or rounds < 1:
-            raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
-        for env_id in env:
-            if env_id not in lam_envs.ENV_IDS:
-                raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-        show_speeds(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
-
-
 def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
     """Run a suite that measures the speed of environments."""
     if agents:
@@ -266,116 +238,7 @@ def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, 
         show_speeds(list(suite.environments), suite.steps, suite.rounds, file, compared=suite.compared)
 
 
-@app.command(epilog="Example: python -m benchmarks datasets --episodes 200 --gigabytes 1")
-def datasets(
-    episodes: Annotated[int, typer.Option(help="Episodes of a collection.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 3,
-    gigabytes: Annotated[float, typer.Option(help="Size of the dataset that is streamed.")] = 20.0,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure speed and memory of recording and reading demonstrations, and of collecting images by all cores."""
-    with clear_errors():
-        if episodes < 4 or rounds < 1 or not 0.0 < gigabytes < 1000.0:
-            raise ValueError(
-                f"episodes is {episodes}, rounds {rounds}, gigabytes {gigabytes}; expected at least 4, at least 1, "
-                "and above 0"
-            )
-        given: dict[str, float] = {"episodes": episodes, "rounds": rounds, "gigabytes": gigabytes}
-        show_measured(data_speed.measure, out, data_speed.LIBRARIES, **given)
-
-
-@app.command(epilog="Example: python -m benchmarks learning --epochs 20")
-def learning(
-    episodes: Annotated[int, typer.Option(help="Number of demonstrations.")] = 100,
-    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 100,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure speed and memory of BC compared with imitation, and the speed of prioritized sampling.
-
-    BC and ACT are also trained for one epoch on images from memory, files, JPEG files and the frame cache.
-    """
-    with clear_errors():
-        if episodes < 4 or epochs < 1 or rounds < 1:
-            raise ValueError(
-                f"episodes is {episodes}, epochs {epochs}, rounds {rounds}; expected at least 4, 1 and 1"
-            )
-        given = {"episodes": episodes, "epochs": epochs, "rounds": rounds}
-        show_measured(learning_speed.measure, out, learning_speed.LIBRARIES, **given)
-
-
-@app.command(epilog="Example: python -m benchmarks running --trainings 4 --episodes 50")
-def running(
-    trainings: Annotated[int, typer.Option(help="Trainings of the suite.")] = 8,
-    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.")] = 200,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure the overhead of the suite runner, and the speedup with a second worker."""
-    with clear_errors():
-        if trainings < 1 or episodes < 1 or rounds < 1:
-            raise ValueError(
-                f"trainings is {trainings}, episodes {episodes}, rounds {rounds}; expected at least 1 each"
-            )
-        given = {"trainings": trainings, "episodes": episodes, "rounds": rounds}
-        show_measured(running_cost.measure, out, (), **given)
-
-
-app.command(epilog=SCALING_EXAMPLE)(scaling)
-
-
-@app.command(epilog="Example: python -m benchmarks vector --steps 100 --rounds 9")
-def vector(
-    env: Annotated[str, typer.Option(help="Id of the environments.")] = vector_speed.ENV_ID,
-    steps: Annotated[int, typer.Option(help="Steps of each environment in a round.")] = 100,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    training_steps: Annotated[int, typer.Option(help="Steps of a training of PPO; 0 for none.")] = 0,
-    training_rounds: Annotated[int, typer.Option(help="Number of trainings of each kind.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure vector environments compared with one process and with Gymnasium's, and a training that uses them."""
-    with clear_errors():
-        if env not in lam_envs.ENV_IDS:
-            raise ValueError(f"unknown environment {env!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
-        arguments = {
-            "steps": steps,
-            "rounds": rounds,
-            "training_steps": training_steps,
-            "training_rounds": training_rounds,
-        }
-        for name, value in arguments.items():
-            least = 0 if name == "training_steps" else 1
-            if value < least:
-                raise ValueError(f"{name} is {value}; expected at least {least}")
-        show_measured(partial(vector_speed.measure, env), out, vector_speed.LIBRARIES, **arguments)
-
-
-@app.command(epilog="Example: python -m benchmarks remote --calls 500")
-def remote(
-    calls: Annotated[int, typer.Option(help="Decisions of a round.")] = 500,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure how much longer a decision takes by a policy server on this machine than in the same process."""
-    with clear_errors():
-        if calls < 1 or rounds < 1:
-            raise ValueError(f"calls is {calls} and rounds is {rounds}; expected at least 1 each")
-        show_measured(remote_speed.measure, out, remote_speed.LIBRARIES, calls=calls, rounds=rounds)
-
-
-@app.command(epilog="Example: python -m benchmarks latency --calls 100")
-def latency(
-    calls: Annotated[int, typer.Option(help="Calls of predict in a round.")] = 200,
-    rounds: Annotated[int, typer.Option(help="Number of rounds; the median is shown.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure the inference latency of agents: the time to plan actions for one observation, on one core."""
-    with clear_errors():
-        if calls < 1 or rounds < 1:
-            raise ValueError(f"calls is {calls} and rounds is {rounds}; expected at least 1 each")
-        show_measured(inference_latency.measure, out, inference_latency.LIBRARIES, calls=calls, rounds=rounds)
-
-
+add_speed_commands(app)
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)
 app.command(epilog="Example: python -m benchmarks monitors --env LamGrasp-v0 --episodes 20")(monitors)
 app.command(epilog="Example: python -m benchmarks leaderboard results/* --out site/leaderboard")(leaderboard)
