@@ -139,9 +139,9 @@ class Conversation:
         found: list[Answer] = []
         if unknown := self.unknown_words(instruction):
             found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
-        command = self._command_of(instruction)
         if (known := self.known_sentence(instruction)) is not None:
             found.append(Answer(f"Interpreted as: {known[0]} (similarity {known[1]:.2f})."))
+        command = self._evaluable(self._env.find_command(instruction))
         if command is not None and self._is_fulfilled(command):
             found.append(Answer("This is already done.", is_refusal=True))
         return found
@@ -164,14 +164,9 @@ class Conversation:
         sentences = self._env.instructions_for(command).train
         return next((text for text in sentences if not self.unknown_words(text)), sentences[0])
 
-    def _command_of(self, instruction: str) -> Command | None:
-        """Return the command of a sentence; None if there is none, or its success cannot be evaluated."""
-        command = self._env.find_command(instruction)
-        return None if command is None or self._lacks_goal(command) else command
-
-    def _lacks_goal(self, command: Command | None) -> bool:
-        """Return True for a command of a task, such as a third party's, that does not define ``goal_of``."""
-        return command is not None and not self._env.can_evaluate(command)
+    def _evaluable(self, command: Command | None) -> Command | None:
+        """Return a command; None if the task, such as a third party's, does not define ``goal_of``."""
+        return command if command is not None and self._env.can_evaluate(command) else None
 
     def _is_fulfilled(self, command: Command) -> bool:
         return bool(self._env.evaluate_command(command)["is_success"])
@@ -200,8 +195,9 @@ class Conversation:
             ValueError: The instruction is empty or too long.
         """
         encoded, state, resting, lasting = encode_instruction(instruction), None, 0, 0
-        command = self._command_of(instruction)
-        self._lacks_evaluation = self._lacks_goal(self._env.find_command(instruction))
+        found = self._env.find_command(instruction)
+        command = self._evaluable(found)
+        self._lacks_evaluation = command != found
         self.outcome, self.steps = Outcome.WORKING, 0
         for step in range(1, max_steps + 1):
             observation = {**cast(dict[str, Any], self._observation), INSTRUCTION_KEY: encoded}
