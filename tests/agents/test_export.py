@@ -238,27 +238,24 @@ def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, 
     assert "trained in environment None; give the environment by --env" in " ".join(unknown.stderr.split())
 
 
-def successes(agent: Any, env: Any, folder: Path) -> int:
-    """Return in how many of 50 episodes an agent succeeds, after checking that its export succeeds in the same ones.
-
-    Actions differ by rounding (about 1e-7), and contacts amplify this: a few close episodes may end otherwise.
-    """
+def successes(agent: Any, env: Any, folder: Path) -> tuple[list[bool], list[bool]]:
+    """Return in which of 50 episodes an agent succeeds, and in which its export does."""
     export(agent, env, folder / "exported")
     seeds = range(1000, 1050)
     own, exported = (agents.evaluate(one, env, seeds=seeds) for one in (agent, OnnxAgent(folder / "exported")))
-    pairs = [(one.success, other.success) for one, other in zip(own.episodes, exported.episodes, strict=True)]
-    assert sum(one != other for one, other in pairs) <= 5
-    return sum(one for one, _ in pairs)
+    return [each.success for each in own.episodes], [each.success for each in exported.episodes]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bc", "bc-rnn", "act", "diffusion"])
-def test_exported_policies_succeed_in_the_same_episodes_up_to_rounding(name: str, make: Make, tmp_path: Path) -> None:
+def test_exported_policies_succeed_in_the_same_episodes(name: str, make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     dataset = demos.collect("LamReach-v0", episodes=30, seed=0, root=tmp_path)
     agent = agents.make(name, env)
     agent.learn(dataset, env, seed=0, budget=40 if name == "diffusion" else 8)
-    assert successes(agent, env, tmp_path) > 0
+    own, exported = successes(agent, env, tmp_path)
+    assert own == exported
+    assert any(own)
 
 
 TASKS = ("LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0", "LamStack-v0", "LamInsert-v0")
@@ -267,9 +264,10 @@ TASKS = ("LamReach-v0", "LamPush-v0", "LamGrasp-v0", "LamPickPlace-v0", "LamStac
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["bc", "lam"])
-def test_exported_published_agents_succeed_in_the_same_episodes_up_to_rounding(
-    name: str, task: str, make: Make, tmp_path: Path
-) -> None:
+def test_exported_published_agents_succeed_as_often(name: str, task: str, make: Make, tmp_path: Path) -> None:
+    # Actions differ by rounding, about 1e-7, and contacts amplify this: a few episodes end otherwise.
     env = make(task)
     agent = agents.load_pretrained("lam/generalist" if name == "lam" else f"bc/{task}", env)
-    assert successes(agent, env, tmp_path) > 25
+    own, exported = successes(agent, env, tmp_path)
+    assert sum(one != other for one, other in zip(own, exported, strict=True)) <= 5
+    assert sum(own) > 25

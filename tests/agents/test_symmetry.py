@@ -127,7 +127,9 @@ def test_features_that_cannot_be_rotated_are_named(make: Make) -> None:
         match=r"LamPush-v0 cannot be mirrored: no known transformation of joint/position, joint/velocity, joint/lag",
     ):
         symmetry_of(make("LamPush-v0", control="joint"), **LEFT)
-    with pytest.raises(ValueError, match=r"LamPush-v0 cannot be mirrored: .* of tool/yaw, tool/yaw_lag"):
+    with pytest.raises(
+        ValueError, match=r"LamPush-v0 cannot be mirrored: no known transformation of tool/yaw, tool/yaw_lag"
+    ):
         symmetry_of(make("LamPush-v0", control="ee_yaw"), **LEFT)
     for unsuited in ("LamPushDiscrete-v0", "LamPushGoal-v0"):
         with pytest.raises(ValueError, match="can be mirrored and rotated: set mirror=false and rotate=false"):
