@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 
 import agents
-import lam_envs  # noqa: F401  (registers the ids)
 from agents.types import Keywords
 from benchmarks.speed.measuring import Measured, median
 from demos.collection.recording import Policy
