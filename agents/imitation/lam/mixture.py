@@ -22,6 +22,8 @@ from agents.imitation.lam.settings import IDLE_STEPS
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
+from demos.datasets.episode import Episode
+from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
 
 SMALL_SCENE = 6
 """Most entities of a scene whose steps share minibatches with other small scenes."""
@@ -64,7 +66,8 @@ class Source:
         interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
         actions: Actions, shape (T, numbers).
-        ends: Number after the last step of the episode of each step, shape (T,).
+        ends: Number after the last step that belongs to each step, shape (T,): the last one of its episode, or before
+            another instruction.
         sentences: Sentence of each step.
         episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
@@ -143,9 +146,10 @@ def read_source(
         observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
         rows.append(np.arange(before, before + length))
+        texts = _sentences(episode, length)
+        ends.append(total + _ends(texts))
+        sentences += texts
         total, before = total + length, before + len(episode)
-        ends.append(np.full(length, total))
-        sentences += [episode.instruction or ""] * length
     return Source(
         dataset.id,
         " ".join((task, interface.robot, interface.control, *(["images"] if interface.images else []))),
@@ -158,6 +162,26 @@ def read_source(
         data.checksum,
         _frames(data, list(interface.images), torch.from_numpy(np.concatenate(rows))) if interface.images else None,
     )
+
+
+def _sentences(episode: Episode, length: int) -> list[str]:
+    """Return the sentence of each of the first steps: a chain of commands has several, in its observations."""
+    seen: Any = episode.observations
+    if not isinstance(seen, dict) or INSTRUCTION_KEY not in seen:
+        return [episode.instruction or ""] * length
+    encoded = seen[INSTRUCTION_KEY][:length]
+    different, rows = np.unique(encoded, axis=0, return_inverse=True)
+    texts = [decode_instruction(row) for row in different]
+    return [texts[row] for row in rows.reshape(-1)]
+
+
+def _ends(sentences: Sequence[str]) -> Rows:
+    """Return the number after the last step with the same sentence, for each step: chunks end there."""
+    count = len(sentences)
+    ends = np.full(count, count)
+    for step in range(count - 2, -1, -1):
+        ends[step] = ends[step + 1] if sentences[step] == sentences[step + 1] else step + 1
+    return ends
 
 
 def _frames(data: DemonstrationData, cameras: Sequence[str], rows: torch.Tensor) -> Frames:

@@ -22,6 +22,7 @@ from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.settings import IDLE_STEPS
 from agents.imitation.lam.transfer import transfer
 from agents.training.run import Run
+from lam_envs.observation.instructions import encode_instruction
 
 from ...conftest import Make
 from ...lam_envs.traces import fingerprint
@@ -179,6 +180,23 @@ def test_demonstrations_are_mirrored_and_cut_after_success(both: Any, make: Make
     assert torch.equal(again.observations, source.observations)
     told = replace(source, sentences=["go left"] * len(source)).mirrored()
     assert set(told.sentences) == {"go right"}
+
+
+def test_steps_of_a_chain_have_the_sentence_of_their_command_and_chunks_end_with_it(tmp_path: Path) -> None:
+    chain = demos.collect(
+        "LamTable-v0", episodes=2, seed=0, root=tmp_path, env_kwargs={"chain": 2, "instruct": True}, workers=1
+    )
+    source = read_source(chain)
+    ends = np.unique(source.ends.numpy())
+    assert len(ends) == 4
+    assert int(ends[-1]) == len(source)
+    first = 0
+    for end, episode in zip(ends, np.repeat(list(chain.iterate_episodes()), 2), strict=True):
+        assert set(source.sentences[first:end]) == {source.sentences[first]}
+        encoded = {row.tobytes() for row in episode.observations["instruction"]}
+        assert encode_instruction(source.sentences[first]).tobytes() in encoded
+        first = int(end)
+    assert source.sentences[0] != source.sentences[int(ends[0])]
 
 
 def test_each_step_is_sampled_equally_often_or_by_the_share_of_its_task(both: Any) -> None:
