@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.data.spaces import parts_of
-from agents.types import Env
+from agents.types import Env, Space
 
 AXES = ("x", "y", "z")
 FeatureIndices: TypeAlias = Mapping[str, Sequence[int]]
@@ -48,6 +49,29 @@ def feature_indices(names: Sequence[str], env: Env) -> FeatureIndices:
         else:
             raise ValueError(f"there is no feature {name!r}; expected one of {', '.join(layout)}, or NAME/x, /y, /z")
     return {parts[0]: indices}
+
+
+@dataclass(frozen=True)
+class NamedFeatures:
+    """Named features of an environment's observations.
+
+    Attributes:
+        env_name: Name of the environment in errors.
+        action_space: Space of its actions.
+        layout: Layout of the features; None if they have no names.
+        sizes: Numbers in each named feature, by the part that has them (:func:`feature_sizes`).
+    """
+
+    env_name: str
+    action_space: Space
+    layout: Any
+    sizes: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def of(cls, env: Env) -> NamedFeatures:
+        """Return the named features of an environment."""
+        layout = getattr(env.unwrapped, "layout", None)
+        return cls(env.spec.id if env.spec else str(env), env.action_space, layout, feature_sizes(env))
 
 
 def feature_sizes(env: Env) -> dict[str, list[int]]:

@@ -120,7 +120,15 @@ def symmetry_of(env: Env, *, mirror: bool, rotate: bool) -> Symmetry | None:
     return layout_symmetry(layout, actions, name, mirror=mirror, rotate=rotate)
 
 
-def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirror: bool, rotate: bool) -> Symmetry:
+def layout_symmetry(
+    layout: Layout,
+    actions: spaces.Box,
+    env_name: str,
+    *,
+    mirror: bool,
+    rotate: bool,
+    remedy: str = "Set mirror=false and rotate=false",
+) -> Symmetry:
     """Return the augmentation for observations with named features.
 
     Args:
@@ -129,6 +137,7 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
         env_name: Name of the environment in errors.
         mirror: Mirror demonstrations.
         rotate: Rotate demonstrations.
+        remedy: What to do instead, in errors.
 
     Raises:
         ValueError: Some features have no known mirror image or rotation; lists them.
@@ -172,8 +181,7 @@ def layout_symmetry(layout: Layout, actions: spaces.Box, env_name: str, *, mirro
         reasons.append(f"positions with centers (x, y) {found}; expected one, with y = 0")
     if reasons:
         raise ValueError(
-            f"{env_name} cannot be {'rotated' if rotate else 'mirrored'}: {'; '.join(reasons)}. Set mirror=false and "
-            "rotate=false"
+            f"{env_name} cannot be {'rotated' if rotate else 'mirrored'}: {'; '.join(reasons)}. {remedy}"
         )
     return Symmetry(
         mirror,

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, create_model
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
-from agents.data.features import feature_indices, feature_sizes
+from agents.data.features import NamedFeatures, feature_indices
 from agents.imitation.bc import BCPolicy, SharedBCSettings
 from agents.imitation.labels import Labels
 from agents.imitation.sequence.act import ACT
@@ -151,7 +151,7 @@ class DAgger(PolicyAgent):
     )
 
     def __init__(self, env: Env, **settings: Any) -> None:
-        self._feature_sizes = feature_sizes(env)
+        self._features = NamedFeatures.of(env)
         super().__init__(env, **settings)
 
     def new_policy(self) -> BCPolicy | SequencePolicy:
@@ -160,7 +160,7 @@ class DAgger(PolicyAgent):
         if isinstance(self.settings, SharedBCSettings):
             return BCPolicy(*spaces, self.settings)
         learner = LEARNERS[self.settings.learner]
-        return learner.policy_class(*spaces, self.settings.encoder_settings(self._feature_sizes), self.settings)
+        return learner.policy_class(*spaces, self.settings.encoder_settings(self._features), self.settings)
 
     def learn(
         self,

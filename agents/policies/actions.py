@@ -47,18 +47,22 @@ class ActionCodec(nn.Module):
         self.register_buffer("middle", torch.zeros(self.size))
         self.register_buffer("reach", torch.ones(self.size))
 
-    def fit(self, statistics: Statistics) -> None:
+    def fit(self, statistics: Statistics, *, is_rotated: bool = False) -> None:
         """Set the limits of continuous actions.
 
         Args:
             statistics: Statistics of the demonstrated actions.
+            is_rotated: The first two numbers are a motion that may be rotated by any angle before it is encoded.
         """
         if not isinstance(self.space, spaces.Box):
             return
         low, high = statistics.min.ravel(), statistics.max.ravel()
         bounds = (self.space.high - self.space.low).ravel().astype(np.float64)
         reach = np.maximum((high - low) / 2, MIN_SPAN / 2 * np.where(np.isfinite(bounds), bounds, 1.0))
-        self.get_buffer("middle").copy_(torch.as_tensor((high + low) / 2))
+        middle = (high + low) / 2
+        if is_rotated:
+            middle[:2], reach[:2] = 0.0, np.hypot(*np.maximum(np.abs(low[:2]), np.abs(high[:2])))
+        self.get_buffer("middle").copy_(torch.as_tensor(middle))
         self.get_buffer("reach").copy_(torch.as_tensor(reach))
 
     def encode(self, actions: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
         """Set the normalizers of observations and actions."""
         self.encoder.fit(statistics, masked)
-        self.codec.fit(statistics["action"])
+        self.codec.fit(statistics["action"], is_rotated=self.encoder.frame is not None)
 
     def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
         """Return name and encoder of each camera."""
@@ -118,9 +118,34 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         self.encoder.fit_words(instructions)
 
     def encode(self, batch: SequenceBatch) -> tuple[Context, torch.Tensor]:
-        """Return the encoded observations of a minibatch, and the codes of its actions, shape (N, A, C)."""
-        context = Context(self.encoder(batch.observations), batch.observation_is_pad)
-        return context, self.codec.encode(batch.actions)
+        """Return the encoded observations of a minibatch, and the codes of its chunks, shape (N, K, C)."""
+        return self.context(batch), self._codes(batch.actions, self._headings(batch)[:, -1:])
+
+    def context(self, batch: SequenceBatch) -> Context:
+        """Return the encoded observations of a minibatch."""
+        return Context(self.encoder(batch.observations), batch.observation_is_pad)
+
+    def codes_at_each_observation(self, batch: SequenceBatch) -> torch.Tensor:
+        """Return the codes of the chunks at all observations of a minibatch with past actions, shape (N, H, K, C)."""
+        chunks = batch.actions.unfold(1, self.horizons.actions, 1).movedim(-1, 2)
+        return self._codes(chunks, self._headings(batch)[:, :, None])
+
+    def _headings(self, batch: SequenceBatch) -> torch.Tensor:
+        """Return the task frames of all observations, shape (N, H, 2); shape (N, H, 0) without task frames."""
+        frame, is_pad = self.encoder.frame, batch.observation_is_pad
+        return is_pad.new_empty(*is_pad.shape, 0) if frame is None else frame.heading(batch.observations)
+
+    def _codes(self, actions: torch.Tensor, headings: torch.Tensor) -> torch.Tensor:
+        """Return codes of actions, in task frames if there are any."""
+        frame = self.encoder.frame
+        return self.codec.encode(actions if frame is None else frame.to_frame(actions, headings))
+
+    def _from_frame(self, codes: torch.Tensor, observation: Tensors) -> torch.Tensor:
+        """Return codes of chunks (N, K, C) in the task frame of an observation as codes in the frame of the base."""
+        frame = self.encoder.frame
+        if frame is None:
+            return codes
+        return self.codec.encode(frame.from_frame(self.codec.decode(codes), frame.heading(observation)[:, None]))
 
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: tensors of shape (N, ...)."""
@@ -151,6 +176,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
             rows = slice(None) if every else needed
             noise = self.draw_noise(age[rows], deterministic=deterministic)
             predicted = self.predict_chunk(context if every else context[needed], noise, deterministic=deterministic)
+            predicted = self._from_frame(predicted, tree_map(lambda values: values[rows], observation))
             chunk, weights, left = chunk.clone(), weights.clone(), left.clone()
             chunk[rows], weights[rows] = self._ensembled(chunk[rows], weights[rows], predicted)
             left[rows] = horizons.executed
@@ -169,6 +195,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         age, chunk, left, weights = (memory[name] for name in ("age", "chunk", "left", "weights"))
         tokens = self._remembered(observation, memory["tokens"], age)
         predicted = self.predict_chunk(self._context(tokens, age), noise, deterministic=True)
+        predicted = self._from_frame(predicted, observation)
         new_chunk, new_weights = self._ensembled(chunk, weights, predicted)
         needed = left == 0
         chunk = torch.where(needed[:, None, None], new_chunk, chunk)

@@ -54,6 +54,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "bc-rnn, images": ("bc-rnn", "LamReachPixels-v0", PIXELS, SMALL["bc-rnn"]),
     "act, instructions": ("act", "LamReach-v0", {"instruct": True}, {**ACT, "feature_tokens": True}),
     "diffusion": ("diffusion", "LamReach-v0", {}, SMALL["diffusion"]),
+    "diffusion, task frame": (
+        "diffusion", "LamPush-v0", {}, {**SMALL["diffusion"], "task_frame": "goal/relative", "masked_features": ()}
+    ),
     "diffusion, noise": (
         "diffusion", "LamReachDiscrete-v0", {}, {**SMALL["diffusion"], "objective": "noise", "noise_scale": 1.0}
     ),

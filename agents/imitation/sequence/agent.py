@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
-from agents.data.features import feature_indices, feature_sizes
+from agents.data.features import NamedFeatures, feature_indices
 from agents.imitation.sequence.settings import SequenceSettings
 from agents.policies.sequence_policy import SequencePolicy
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
@@ -30,12 +30,12 @@ class SequenceAgent(PolicyAgent):
     """True if the policy learns from the actions at all observations that it sees, not at the last one alone."""
 
     def __init__(self, env: Env, **settings: Any) -> None:
-        self._feature_sizes = feature_sizes(env)
+        self._features = NamedFeatures.of(env)
         super().__init__(env, **settings)
 
     def new_policy(self) -> SequencePolicy:
         """Return an untrained policy."""
-        encoder = self.settings.encoder_settings(self._feature_sizes)
+        encoder = self.settings.encoder_settings(self._features)
         made: SequencePolicy = self.policy_class(self.observation_space, self.action_space, encoder, self.settings)
         return made
 

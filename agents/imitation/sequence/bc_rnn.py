@@ -69,9 +69,8 @@ class RecurrentPolicy(SequencePolicy):
 
     def compute_loss(self, batch: SequenceBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean of -log p(chunk | history) over all observations that are no padding; shape ()."""
-        context, codes = self.encode(batch)
-        # Chunks at each observation: (N, H, K, C), and their padding (N, H, K).
-        chunks = codes.unfold(1, self.horizons.actions, 1).transpose(2, 3)
+        context, chunks = self.context(batch), self.codes_at_each_observation(batch)
+        # Padding of the chunk at each observation, (N, H, K).
         is_pad = batch.action_is_pad.unfold(1, self.horizons.actions, 1)
         chunks, is_pad = (_without_padding(part, context.is_pad) for part in (chunks, is_pad))
         distribution = self.distribution(context)

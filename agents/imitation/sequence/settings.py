@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
+from agents.data.features import NamedFeatures
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import Readout
 from agents.policies.encoders.observations import EncoderSettings
+from agents.policies.task_frame import task_frame_settings
 from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings
 from agents.training.settings import AgentSettings, Count, CountOrZero, Discount, NotNegative, Positive
@@ -58,7 +59,7 @@ class ChunkSettings(AgentSettings):
 class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the training, the horizons, and the encoder of observations."""
 
-    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"idle_steps"}
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"idle_steps", "task_frame", "near_zero"}
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     obs_horizon: Horizon = Field(1, description="Observations that the policy sees.")
@@ -71,6 +72,16 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     mirror: bool = Field(False, description="Also learn from mirrored demonstrations.")
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
+    task_frame: str | None = Field(
+        None,
+        description="Feature, such as goal/relative, that points along x in the frame in which the policy sees "
+        "vectors and acts; by default that of the robot's base.",
+    )
+    near_zero: bool = Field(
+        False,
+        description="Also encode numbers on a scale on which small ones differ more, such as millimeters between "
+        "objects.",
+    )
     idle_steps: CountOrZero | None = Field(
         None, description="Steps after success to learn from; None for all. With few, training takes less time."
     )
@@ -78,18 +89,29 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
 
-    def encoder_settings(self, feature_sizes: Mapping[str, Sequence[int]]) -> EncoderSettings:
+    @model_validator(mode="after")
+    def _check_encoding(self) -> SequenceSettings:
+        if self.near_zero and self.feature_tokens:
+            raise ValueError("near_zero and feature_tokens are both true; expected at most one of them")
+        return self
+
+    def encoder_settings(self, features: NamedFeatures) -> EncoderSettings:
         """Return the settings of the encoder of observations.
 
         Args:
-            feature_sizes: Numbers in each named feature (:func:`agents.data.features.feature_sizes`).
+            features: Named features of the environment.
+
+        Raises:
+            ValueError: The environment has no such task frame.
         """
         return EncoderSettings(
             self.width,
-            feature_sizes if self.feature_tokens else {},
+            features.sizes if self.feature_tokens else {},
             self.image_readout,
             self.share_image_encoder,
             self.image_shift,
+            None if self.task_frame is None else task_frame_settings(self.task_frame, features),
+            self.near_zero,
         )
 
     def symmetry(self, env: Env) -> Symmetry | None:

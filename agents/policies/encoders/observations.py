@@ -17,6 +17,7 @@ from agents.policies.encoders.images import ImageEncoder, Readout, draw_shifts, 
 from agents.policies.encoders.instructions import InstructionEncoder
 from agents.policies.encoders.vectors import FeatureEncoder, VectorEncoder
 from agents.policies.normalizer import Standardizer
+from agents.policies.task_frame import TaskFrame, TaskFrameSettings
 from agents.types import Space, Tensors
 from demos.datasets.statistics import Statistics
 from lam_envs.observation.features import DEPTH_SUFFIX
@@ -33,6 +34,8 @@ class EncoderSettings:
         image_readout: Readout of images.
         share_image_encoder: Use one encoder for all cameras with images of one shape.
         image_shift: Largest random shift of images in a training, pixels.
+        frame: Task frame in which vectors are encoded; None for the frame of the robot's base.
+        near_zero: See :class:`agents.policies.encoders.vectors.VectorEncoder`.
     """
 
     width: int
@@ -40,6 +43,8 @@ class EncoderSettings:
     image_readout: Readout = "spatial_softmax"
     share_image_encoder: bool = False
     image_shift: int = 3
+    frame: TaskFrameSettings | None = None
+    near_zero: bool = False
 
 
 class ObservationTokens(nn.Module):
@@ -59,6 +64,7 @@ class ObservationTokens(nn.Module):
     def __init__(self, space: Space, settings: EncoderSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.frame = None if settings.frame is None else TaskFrame(settings.frame)
         self.width = settings.width
         parts = parts_of(space)
         self._vectors: list[str] = []
@@ -90,7 +96,7 @@ class ObservationTokens(nn.Module):
             else:
                 sizes = settings.features.get(name)
                 vector: FeatureEncoder | VectorEncoder = (
-                    VectorEncoder(math.prod(part.shape), settings.width)
+                    VectorEncoder(math.prod(part.shape), settings.width, near_zero=settings.near_zero)
                     if sizes is None
                     else FeatureEncoder(sizes, settings.width)
                 )
@@ -126,6 +132,8 @@ class ObservationTokens(nn.Module):
 
     def forward(self, observations: Tensors) -> torch.Tensor:
         """Return tokens of shape (N, H, P, W) for observations of shape (N, H, ...), or a dict of such."""
+        if self.frame is not None:
+            observations = self.frame.rotated(observations, self.frame.heading(observations))
         parts = observations if isinstance(observations, dict) else {"": observations}
         tokens = [encoder(parts[name]) for name, encoder in zip(self._vectors, self.vectors, strict=True)]
         if self.instruction is not None:

@@ -11,6 +11,9 @@ from torch import nn
 from agents.policies.normalizer import Standardizer
 from demos.datasets.statistics import Statistics
 
+NEAR = 0.2
+"""Distance from 0, in the units of observations, below which asinh is about linear."""
+
 
 class VectorEncoder(nn.Module):
     """Encoder of a vector of numbers as one token.
@@ -18,14 +21,17 @@ class VectorEncoder(nn.Module):
     Args:
         size: Numbers in the vector.
         width: Numbers W in a token.
+        near_zero: Also encode asinh(x / 0.2) of each number x that is not masked. Relative positions are given in
+            units of 10 cm: millimeters count near 0 then, where objects touch.
     """
 
     tokens = 1
 
-    def __init__(self, size: int, width: int) -> None:
+    def __init__(self, size: int, width: int, *, near_zero: bool = False) -> None:
         super().__init__()
         self.standardizer = Standardizer(size)
-        self.layer = nn.Linear(size, width)
+        self.near_zero = near_zero
+        self.layer = nn.Linear(2 * size if near_zero else size, width)
 
     def fit(self, statistics: Statistics, masked: Sequence[int] = ()) -> None:
         """Set the normalizer; see :meth:`agents.policies.normalizer.Standardizer.fit`."""
@@ -33,7 +39,12 @@ class VectorEncoder(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return tokens of shape (N, H, 1, W) for arrays of shape (N, H, ...)."""
-        tokens: torch.Tensor = self.layer(self.standardizer(values.flatten(2)))
+        numbers = values.flatten(2)
+        standard = self.standardizer(numbers)
+        if self.near_zero:
+            is_used = self.standardizer.get_buffer("spread").isfinite()
+            standard = torch.cat([standard, torch.asinh(numbers.float() / NEAR) * is_used], dim=-1)
+        tokens: torch.Tensor = self.layer(standard)
         return tokens[:, :, None]
 
 

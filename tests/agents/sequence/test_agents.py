@@ -12,6 +12,8 @@ import torch
 import agents
 import demos
 from agents.data.demonstrations import DemonstrationData
+from agents.data.symmetry import _rotate as rotate
+from agents.data.symmetry import symmetry_of
 from agents.registry import TrainableAgent
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
@@ -157,6 +159,40 @@ def test_windows_are_mirrored_and_rotated_as_a_whole(name: str, reach: Any, make
     assert found[0] != found[1]
 
 
+@mainly("bc-rnn", "diffusion")
+def test_in_a_task_frame_a_rotated_scene_gives_rotated_actions(name: str, make: Make, tmp_path: Path) -> None:
+    env: Any = make("LamPush-v0")
+    dataset = demos.collect("LamPush-v0", episodes=2, root=tmp_path)
+    settings = {**SMALL[name], "mirror": False, "rotate": False, "masked_features": (), "task_frame": "goal/relative"}
+    agent = agents.make(name, env, **settings)
+    agent.learn(dataset, env, seed=0, budget=1)
+    symmetry = symmetry_of(env, mirror=False, rotate=True)
+    assert symmetry is not None
+    angle = torch.tensor([2.0])
+    vectors, motion = symmetry.x, torch.tensor([0])
+    memory = turned_memory = agent.policy.initial_memory(1)
+    observation, _ = env.reset(seed=0)
+    for _ in range(12):
+        seen = torch.from_numpy(observation)[None]
+        turned = seen.clone()
+        rotate(turned, vectors, angle)
+        with torch.no_grad():
+            action, memory = agent.policy.predict_action(seen, memory)
+            turned_action, turned_memory = agent.policy.predict_action(turned, turned_memory)
+        observation, *_ = env.step(np.clip(action[0].numpy(), -1.0, 1.0))
+        rotate(action, motion, angle)
+        assert torch.allclose(action, turned_action, atol=1e-4)
+
+
+def test_tasks_without_such_a_frame_are_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match=r"task_frame is 'goal'; expected one of tool/position, .*goal/relative"):
+        agents.make("act", make("LamPush-v0"), task_frame="goal")
+    with pytest.raises(ValueError, match=r"LamDrawer-v0 cannot be rotated: no known .*\. Leave task_frame out"):
+        agents.make("act", make("LamDrawer-v0"), task_frame="tool/velocity")
+    with pytest.raises(ValueError, match=r"LamReachDiscrete-v0 has no named features or no continuous actions"):
+        agents.make("act", make("LamReachDiscrete-v0"), task_frame="goal/relative")
+
+
 @names
 def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")
@@ -166,6 +202,8 @@ def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach:
         agents.make(name, env, obs_horizon=1000)
     with pytest.raises(ValueError, match="has 240 steps to learn from, fewer than a minibatch of 1000"):
         agents.make(name, env, **SMALL[name], batch_size=1000).learn(reach, env, seed=0)
+    with pytest.raises(ValueError, match="near_zero and feature_tokens are both true; expected at most one"):
+        agents.make(name, env, near_zero=True, feature_tokens=True)
     with pytest.raises(ValueError, match="width is 136 and heads 16"):
         agents.make("act", env, width=136, heads=16)
 

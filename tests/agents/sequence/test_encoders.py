@@ -16,9 +16,9 @@ from agents.data.features import feature_sizes
 from agents.policies.encoders.images import MIN_SIZE, ImageEncoder, Readout, draw_shifts, shifted, spatial_softmax
 from agents.policies.encoders.instructions import MAX_WORDS, UNKNOWN, VOCABULARY, InstructionEncoder, Vocabulary
 from agents.policies.encoders.observations import EncoderSettings, ObservationTokens
-from agents.policies.encoders.vectors import FeatureEncoder
+from agents.policies.encoders.vectors import FeatureEncoder, VectorEncoder
 from agents.training.randomness import isolated_rng
-from demos.datasets.statistics import array_statistics
+from demos.datasets.statistics import Statistics, array_statistics
 from lam_envs.observation.instructions import MAX_BYTES, encode_instruction
 
 from ...conftest import Make
@@ -140,6 +140,21 @@ def test_each_named_feature_is_a_token_of_its_own_numbers(make: Make) -> None:
         start += size
     assert list(feature_sizes(make("LamReachGoal-v0"))) == ["observation"]
     assert feature_sizes(make("LamReach-v0", instruct=True)) == {"state": sizes}
+
+
+def test_small_numbers_differ_more_near_zero_and_masked_ones_stay_hidden() -> None:
+    statistics = Statistics(1, np.zeros(2), np.ones(2), -np.ones(2), np.ones(2))
+    with isolated_rng(0):
+        plain, fine = VectorEncoder(2, WIDTH), VectorEncoder(2, WIDTH, near_zero=True)
+    values = torch.tensor([[[0.0, 3.0]]])
+    for encoder in (plain, fine):
+        encoder.fit(statistics, masked=[1])
+        assert torch.equal(encoder(values), encoder(torch.tensor([[[0.0, -2.0]]])))
+    assert fine.layer.in_features == 2 * plain.layer.in_features
+    # 1 mm is 0.01: at 0 it counts more than at 30 cm.
+    with torch.no_grad():
+        near, far = (fine(torch.tensor([[[x, 0.0], [x + 0.01, 0.0]]])).diff(dim=1).abs().sum() for x in (0.0, 3.0))
+    assert float(near) > 2.0 * float(far)
 
 
 def encoded(*texts: str) -> torch.Tensor:
