@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast
 
 import gymnasium as gym
 import minari
 
 from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
-from agents.types import Action, Env, Info, Keywords, Observation
+from agents.types import Action, Env, Info, Keywords, Observation, State
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress
@@ -95,17 +96,70 @@ class ReportingRun(Run):
         super().log(done, **numbers)
 
 
-class _MeasuredRun(ReportingRun):
-    """Run that reports its progress, and records its success and the cost of its periodic evaluations."""
+CHECKPOINT_SECONDS = 60.0
+"""Time between the checkpoints of a training: what an interruption loses at most."""
 
-    def __init__(self, periodic_eval: PeriodicEvaluation | None) -> None:
-        if periodic_eval is None:
-            super().__init__()
-        else:
-            super().__init__(episodes=periodic_eval.episodes, evaluations=periodic_eval.evaluations)
+
+@dataclass(frozen=True)
+class _Cost:
+    """Environment steps, and wall and CPU time in seconds."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    @classmethod
+    def so_far(cls) -> _Cost:
+        """Return the cost of this process."""
+        return cls(CountedSteps.total, time.perf_counter(), time.process_time())
+
+    def __add__(self, other: _Cost) -> _Cost:
+        return _Cost(self.steps + other.steps, self.seconds + other.seconds, self.cpu + other.cpu)
+
+    def __sub__(self, other: _Cost) -> _Cost:
+        return _Cost(self.steps - other.steps, self.seconds - other.seconds, self.cpu - other.cpu)
+
+
+class _MeasuredRun(ReportingRun):
+    """Run that reports its progress, and records its success, its cost, and that of its periodic evaluations.
+
+    Its checkpoints hold the records too.
+    """
+
+    def __init__(self, periodic_eval: PeriodicEvaluation | None, folder: Path | None) -> None:
+        # A checkpoint of other settings or versions is of no use.
+        keywords: Keywords = {"folder": folder, "seconds": CHECKPOINT_SECONDS, "overwrite": True}
+        if periodic_eval is not None:
+            keywords |= {"episodes": periodic_eval.episodes, "evaluations": periodic_eval.evaluations}
+        super().__init__(**keywords)
         self.points: list[tuple[float, float]] = []
         self.unit = ""
-        self.steps, self.taken, self.cpu = 0, 0.0, 0.0
+        self._began, self._evaluation_cost, self._earlier = _Cost.so_far(), _Cost(), _Cost()
+
+    @property
+    def cost(self) -> _Cost:
+        """Cost of the training without that of periodic evaluations, with that before its last checkpoint."""
+        return self._earlier + (_Cost.so_far() - self._began) - self._evaluation_cost
+
+    def restored(self) -> State | None:
+        """Return the state of the last checkpoint, and restore the records."""
+        held = super().restored()
+        if held is None:
+            return None
+        self.points = [(done, success) for done, success in held["points"]]
+        self._earlier = _Cost(*held["cost"])
+        return cast(State, held["training"])
+
+    def checkpoint(self, state: Callable[[], State], *, now: bool = False) -> None:
+        """Write a checkpoint with the records if one is due."""
+
+        def with_records() -> State:
+            return {"training": state(), "points": self.points, "cost": list(astuple(self.cost))}
+
+        super().checkpoint(with_records, now=now)
+
+    def log_to_tensorboard(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Log nothing: a suite has learning curves."""
 
     def training(self, what: str, total: int, unit: str) -> Any:
         self.unit = unit
@@ -116,12 +170,10 @@ class _MeasuredRun(ReportingRun):
             self.points.append((float(done), float(numbers["success"])))
         super().log(done, **numbers)
 
-    def evaluate(self, agent: Policy, env: Env, done: int) -> None:
-        steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
-        super().evaluate(agent, env, done)
-        self.steps += CountedSteps.total - steps
-        self.taken += time.perf_counter() - began
-        self.cpu += time.process_time() - on_cpu
+    def evaluate_each(self, agents: Sequence[Policy], environments: Sequence[Env], done: int) -> None:
+        began = _Cost.so_far()
+        super().evaluate_each(agents, environments, done)
+        self._evaluation_cost += _Cost.so_far() - began
 
 
 def train(
@@ -131,8 +183,11 @@ def train(
     *,
     seed: int,
     periodic_eval: PeriodicEvaluation | None = None,
+    folder: Path | None = None,
 ) -> Training:
     """Train an agent. Periodic evaluations draw no random numbers of the training.
+
+    If the folder has a checkpoint of the same training, it resumes from there, and ends with the same weights.
 
     Args:
         agent: Untrained agent.
@@ -142,24 +197,24 @@ def train(
         seed: Seed of the training.
         periodic_eval: Evaluations during the training; None for none. An agent whose ``learn`` takes no ``run`` has
             none.
+        folder: Folder of checkpoints, which is deleted at the end; None for no checkpoints.
     """
     counted: list[Env] = [CountedSteps(env) for env in environments]
-    run = _MeasuredRun(periodic_eval)
+    run = _MeasuredRun(periodic_eval, folder)
     keywords: Keywords = {"run": run} if spec_of(agent).takes_run else {}
-    steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     if spec_of(agent).takes_several_environments:
         learn: Any = agent.learn
         learn(demonstrations, counted, seed=seed, **keywords)
     else:
         # An agent that needs no demonstrations takes None for them.
         agent.learn(demonstrations[0] if demonstrations else None, counted[0], seed=seed, **keywords)
-    taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
-    steps = CountedSteps.total - steps
-    curve = None
+    cost, curve = run.cost, None
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     if periodic_eval is not None:
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
         curve = Curve(run.unit, periodic_eval.episodes, done, success)
-    return Training(steps - run.steps, curve, round(taken - run.taken, 1), round(cpu - run.cpu, 1))
+    return Training(cost.steps, curve, round(cost.seconds, 1), round(cost.cpu, 1))
 
 
 def measured_adaptation(directory: Path, env: Env, home: Env, **arguments: Any) -> tuple[Adapted, Training]:

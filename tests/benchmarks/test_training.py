@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 import agents
 import demos
 from agents.rl.ppo import PPOAgent
+from benchmarks.runner import training
 from benchmarks.runner.training import CountedSteps, train
 from benchmarks.suite.suite import PeriodicEvaluation
 
+from ..agents.test_runs import KilledError
 from ..conftest import Make
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -21,6 +24,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"steps": 3 * 80, "steps_per_iteration": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": (16,)},
 }
 STEPS = {"bc": 0, "dqn": 400, "ppo": 240}
+STOPS = {"bc": 6, "ppo": 4}
+"""Call of the log that a training is killed in."""
 
 
 @pytest.mark.parametrize("name", ["bc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dqn", "ppo"))])
@@ -46,6 +51,39 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
         alone.policy.state_dict().items(), watched.policy.state_dict().items(), strict=True
     ):
         assert key == same
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["bc", pytest.param("ppo", marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_resumes_with_its_records_and_the_same_weights(
+    name: str, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(PPOAgent, "n_envs", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    root, ids = datasets
+    env, folder = make("LamReach-v0"), tmp_path / "unfinished" / "agent"
+    shown = [demos.load(ids["LamReach-v0"], root)] if name == "bc" else []
+    periodic_eval = PeriodicEvaluation(evaluations=4, episodes=2)
+    whole = agents.make(name, env, **SMALL[name])
+    expected = train(whole, shown, [env], seed=0, periodic_eval=periodic_eval)
+    log, left = training.ReportingRun.log, [STOPS[name]]
+
+    def kill(self: Any, done: int, **numbers: float) -> None:
+        log(self, done, **numbers)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KilledError
+
+    monkeypatch.setattr(training.ReportingRun, "log", kill)
+    with pytest.raises(KilledError):
+        train(agents.make(name, env, **SMALL[name]), shown, [env], seed=0, periodic_eval=periodic_eval, folder=folder)
+    assert list(folder.iterdir())
+    resumed = agents.make(name, env, **SMALL[name])
+    cost = train(resumed, shown, [env], seed=0, periodic_eval=periodic_eval, folder=folder)
+    # Steps, curve and weights are those of one training; times differ.
+    assert cost == expected
+    assert not folder.exists()
+    for one, other in zip(whole.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 
 
