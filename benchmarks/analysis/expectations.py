@@ -88,9 +88,13 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     ),
     # The bounds of conditions are those of the mean over all tasks.
     "randomized": (
-        Expectation("success of bc in *", at_least=0.97),
-        Expectation("success of bc, delay in *", at_least=0.85),
-        Expectation("success of bc, pushes in *", at_least=0.80),
+        Expectation("mean success of bc", at_least=0.97),
+        Expectation("mean success of bc, delay", at_least=0.85),
+        Expectation("mean success of bc, pushes", at_least=0.80),
+    ),
+    "sequence": (
+        Expectation("mean success of diffusion, novice", at_least=0.70),
+        Expectation("mean success of diffusion, mixed", at_least=0.80),
     ),
     "vision": (
         *(
@@ -119,7 +123,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         *_expert("*", 0.995, LamInsert=0.98),
     ),
     "experts-conditions": (
-        # Without an expectation for the condition full.
+        # Without an expectation for the conditions full, delay and pushes.
         *(
             Expectation(f"success of expert, {condition} in *", at_least=0.90)
             for condition in ("ee_yaw", "joint", "discrete", "physics", "noise")
@@ -214,13 +218,17 @@ def unexpected(expectations: Sequence[Expectation], figures: Mapping[str, float]
 
 
 def suite_figures(table: Sequence[Row]) -> dict[str, float]:
-    """Return the figures of a suite by name: success, the ends of its interval, commands done, and training times.
+    """Return the figures of a suite by name.
+
+    They are success, the ends of its interval, commands done, training times, and the mean success over environments.
 
     Args:
         table: Rows of its results.
     """
     figures: dict[str, float] = {}
+    rates: dict[str, list[float]] = {}
     for row, name in zip(table, names(table), strict=True):
+        rates.setdefault(name, []).append(row.success_rate)
         where = f"{name} in {row.environment}"
         figures[f"success of {where}"] = row.success_rate
         figures[f"lower end of success of {where}"] = row.low
@@ -229,7 +237,8 @@ def suite_figures(table: Sequence[Row]) -> dict[str, float]:
             figures[f"commands done by {where}"] = row.completed
         if row.training_cpu_seconds is not None:
             figures[f"CPU seconds of training {where}"] = row.training_cpu_seconds
-    return figures
+    means = {f"mean success of {name}": sum(each) / len(each) for name, each in rates.items() if len(each) > 1}
+    return figures | means
 
 
 def file_figures(content: JsonObject) -> dict[str, float]:

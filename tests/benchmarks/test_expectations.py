@@ -6,15 +6,17 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.analysis.expectations import Expectation, file_figures, unexpected
+from benchmarks.analysis.expectations import Expectation, file_figures, suite_figures, unexpected
+from benchmarks.analysis.tables import rows
 from benchmarks.reports import report as reports
 from benchmarks.runner.results import read_cell, write_cell
 from demos.runtime.files import write_json
 
-from .suites import part_of_core
+from .suites import part_of_core, published
 
 AIRL = [("airl", "LamReach-v0")]
 
@@ -67,6 +69,15 @@ def test_bounds_are_of_every_figure_they_name_and_of_differences() -> None:
     # Figures that are not measured yet give no line.
     assert unexpected([Expectation("memory", at_most=0.0, reference="no such figure")], figures) == []
     assert unexpected([Expectation("no such figure", at_most=0.0)], figures) == []
+
+
+def test_the_mean_success_of_an_agent_is_over_all_its_environments() -> None:
+    figures = suite_figures(rows(published("sequence")[1]))
+    rates = [value for name, value in figures.items() if name.startswith("success of diffusion, mixed in ")]
+    assert len(rates) == 6
+    assert figures["mean success of diffusion, mixed"] == pytest.approx(sum(rates) / 6)
+    # An agent in one environment has no mean.
+    assert not any(name.startswith("mean ") for name in suite_figures(rows(published("language")[1])))
 
 
 def test_of_measured_figures_by_the_same_name_the_first_counts() -> None:
