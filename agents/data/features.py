@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from agents.data.spaces import parts_of
 from agents.types import Env, Space
+from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 AXES = ("x", "y", "z")
 FeatureIndices: TypeAlias = Mapping[str, Sequence[int]]
@@ -60,18 +61,22 @@ class NamedFeatures:
         action_space: Space of its actions.
         layout: Layout of the features; None if they have no names.
         sizes: Numbers in each named feature, by the part that has them (:func:`feature_sizes`).
+        has_others: True if observations have parts other than these features and the instruction.
     """
 
     env_name: str
     action_space: Space
     layout: Any
     sizes: Mapping[str, Sequence[int]]
+    has_others: bool
 
     @classmethod
     def of(cls, env: Env) -> NamedFeatures:
         """Return the named features of an environment."""
         layout = getattr(env.unwrapped, "layout", None)
-        return cls(env.spec.id if env.spec else str(env), env.action_space, layout, feature_sizes(env))
+        sizes = feature_sizes(env)
+        has_others = not parts_of(env.observation_space).keys() <= {*sizes, INSTRUCTION_KEY}
+        return cls(env.spec.id if env.spec else str(env), env.action_space, layout, sizes, has_others)
 
 
 def feature_sizes(env: Env) -> dict[str, list[int]]:

@@ -137,7 +137,7 @@ def layout_symmetry(
         env_name: Name of the environment in errors.
         mirror: Mirror demonstrations.
         rotate: Rotate demonstrations.
-        remedy: What to do instead, in errors.
+        remedy: Advice at the end of the error.
 
     Raises:
         ValueError: Some features have no known mirror image or rotation; lists them.

@@ -200,7 +200,8 @@ class SequenceFunction(PolicyFunction):
         memory = inputs.memory
         age = self.horizon - 1 - inputs.is_pad.sum(dim=1) if memory is None else memory["age"]
         noise = self.policy.draw_noise(age, deterministic=deterministic)
-        return self.policy.predict_chunk(context, noise, deterministic=deterministic)
+        planned = self.policy.predict_chunk(context, noise, deterministic=deterministic)
+        return self.policy.from_frame(planned, inputs.newest)
 
     def _numbers(self, inputs: Inputs) -> torch.Tensor:
         return self._decoded(self.chunk(inputs)[:, inputs.ahead])

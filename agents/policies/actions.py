@@ -61,7 +61,8 @@ class ActionCodec(nn.Module):
         reach = np.maximum((high - low) / 2, MIN_SPAN / 2 * np.where(np.isfinite(bounds), bounds, 1.0))
         middle = (high + low) / 2
         if is_rotated:
-            middle[:2], reach[:2] = 0.0, np.hypot(*np.maximum(np.abs(low[:2]), np.abs(high[:2])))
+            longest = np.hypot(*np.maximum(np.abs(low[:2]), np.abs(high[:2])))
+            middle[:2], reach[:2] = 0.0, max(longest, *reach[:2])
         self.get_buffer("middle").copy_(torch.as_tensor(middle))
         self.get_buffer("reach").copy_(torch.as_tensor(reach))
 

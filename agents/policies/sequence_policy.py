@@ -131,7 +131,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         return self._codes(chunks, self._headings(batch)[:, :, None])
 
     def _headings(self, batch: SequenceBatch) -> torch.Tensor:
-        """Return the task frames of all observations, shape (N, H, 2); shape (N, H, 0) without task frames."""
+        """Return the headings of all observations, shape (N, H, 2); (N, H, 0) without a task frame."""
         frame, is_pad = self.encoder.frame, batch.observation_is_pad
         return is_pad.new_empty(*is_pad.shape, 0) if frame is None else frame.heading(batch.observations)
 
@@ -140,8 +140,13 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         frame = self.encoder.frame
         return self.codec.encode(actions if frame is None else frame.to_frame(actions, headings))
 
-    def _from_frame(self, codes: torch.Tensor, observation: Tensors) -> torch.Tensor:
-        """Return codes of chunks (N, K, C) in the task frame of an observation as codes in the frame of the base."""
+    def from_frame(self, codes: torch.Tensor, observation: Tensors) -> torch.Tensor:
+        """Return the codes of chunks in the frame of the robot's base, shape (N, K, C).
+
+        Args:
+            codes: Codes in the task frame of an observation, shape (N, K, C). Without one, they are returned.
+            observation: N observations.
+        """
         frame = self.encoder.frame
         if frame is None:
             return codes
@@ -176,7 +181,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
             rows = slice(None) if every else needed
             noise = self.draw_noise(age[rows], deterministic=deterministic)
             predicted = self.predict_chunk(context if every else context[needed], noise, deterministic=deterministic)
-            predicted = self._from_frame(predicted, tree_map(lambda values: values[rows], observation))
+            predicted = self.from_frame(predicted, tree_map(lambda values: values[rows], observation))
             chunk, weights, left = chunk.clone(), weights.clone(), left.clone()
             chunk[rows], weights[rows] = self._ensembled(chunk[rows], weights[rows], predicted)
             left[rows] = horizons.executed
@@ -195,7 +200,7 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
         age, chunk, left, weights = (memory[name] for name in ("age", "chunk", "left", "weights"))
         tokens = self._remembered(observation, memory["tokens"], age)
         predicted = self.predict_chunk(self._context(tokens, age), noise, deterministic=True)
-        predicted = self._from_frame(predicted, observation)
+        predicted = self.from_frame(predicted, observation)
         new_chunk, new_weights = self._ensembled(chunk, weights, predicted)
         needed = left == 0
         chunk = torch.where(needed[:, None, None], new_chunk, chunk)

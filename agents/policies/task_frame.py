@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from agents.data.features import NamedFeatures
+from agents.data.features import AXES, NamedFeatures
 from agents.data.symmetry import VECTORS, layout_symmetry
 from agents.types import Tensors
 
@@ -50,16 +50,20 @@ def task_frame_settings(feature: str, features: NamedFeatures) -> TaskFrameSetti
         ValueError: There is no such vector, or some features cannot be rotated; lists them.
     """
     layout, actions = features.layout, features.action_space
-    if len(features.sizes) != 1 or not isinstance(actions, spaces.Box):
+    if len(features.sizes) != 1 or features.has_others or not isinstance(actions, spaces.Box):
         raise ValueError(
-            f"task_frame is {feature!r}, and {features.env_name} has no named features or no continuous actions: "
-            "leave task_frame out"
+            f"task_frame is {feature!r}, and {features.env_name} has observations without named features, or with "
+            "other parts, or has no continuous actions: set task_frame=null"
         )
-    vectors = [name for name in layout if name.rpartition("/")[2] in VECTORS]
+    vectors = [
+        name
+        for name, part in layout.items()
+        if name.rpartition("/")[2] in VECTORS and part.slice.stop - part.slice.start == len(AXES)
+    ]
     if feature not in vectors:
         raise ValueError(f"task_frame is {feature!r}; expected one of {', '.join(vectors)}")
     symmetry = layout_symmetry(
-        layout, actions, features.env_name, mirror=False, rotate=True, remedy="Leave task_frame out"
+        layout, actions, features.env_name, mirror=False, rotate=True, remedy="Set task_frame=null"
     )
     part = next(iter(features.sizes))
     return TaskFrameSettings(part, layout[feature].slice.start, tuple(symmetry.x.tolist()), layout.size)

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import random
+import shutil
 import time
 import traceback
 import warnings
@@ -51,8 +52,6 @@ from demos.runtime.engines import progress
 from demos.runtime.files import write_atomically, write_json
 
 DATASETS = "datasets"
-UNFINISHED = "unfinished"
-"""Folder of the checkpoints of trainings that are not finished."""
 MAKING_SECONDS = 600.0
 """Wall time that an agent may take to be made or loaded; training has no limit."""
 
@@ -173,12 +172,11 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     try:
         agent = agents.make(wanted.agent, environments[0], **settings)
         datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
-        unfinished = folder / UNFINISHED / wanted.name
-        cost = train(
-            agent, datasets, environments, seed=wanted.seed, periodic_eval=periodic_eval, folder=unfinished
-        )
+        unfinished = folder / wanted.unfinished_path
+        cost = train(agent, datasets, environments, seed=wanted.seed, periodic_eval=periodic_eval, folder=unfinished)
         seeds += [seed for dataset in datasets for seed in episode_seeds(dataset)]
         save_trained(folder, wanted, agent, cost, seeds)
+        shutil.rmtree(unfinished, ignore_errors=True)
     finally:
         for env in environments:
             env.close()

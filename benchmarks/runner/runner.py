@@ -30,7 +30,7 @@ from benchmarks.runner.results import (
     video_job_name,
     write_suite,
 )
-from benchmarks.runner.trained import TrainingJob, is_trained, remove_outdated
+from benchmarks.runner.trained import UNFINISHED, TrainingJob, is_trained, remove_outdated
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.suite import Suite
 from demos.runtime.engines import Engine, Job, JobPath
@@ -290,7 +290,8 @@ def delete_results(suite: Suite, folder: str | Path, labels: Sequence[str]) -> N
         for file in (cell_file(cell), video_info_file(cell)):
             (base / file).unlink(missing_ok=True)
     for each in _trainings([PlannedCell.of(cell) for cell in own]):
-        shutil.rmtree(base / each.path, ignore_errors=True)
+        for path in (each.path, each.unfinished_path):
+            shutil.rmtree(base / path, ignore_errors=True)
         if each.encoder is not None:
             shutil.rmtree(base / each.encoder.path, ignore_errors=True)
 
@@ -324,6 +325,11 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
+    # Checkpoints of trainings with other settings or versions.
+    used = {each.name for each in todo.trainings}
+    for path in (base / UNFINISHED).glob("*"):
+        if path.name not in used:
+            shutil.rmtree(path, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} results are up to date" if done else ""
     run_jobs(make_jobs(suite, todo, base), base, engine, f"suite {suite.name}", note, progress=progress)

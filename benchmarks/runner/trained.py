@@ -24,6 +24,8 @@ from benchmarks.suite.suite import Cell, without_unused
 from demos.runtime.files import write_json
 
 AGENTS = "agents"
+UNFINISHED = "unfinished"
+"""Folder of the checkpoints of trainings that are not finished."""
 TRAINING_FILE = "training.json"
 
 
@@ -137,6 +139,11 @@ class TrainingJob:
     def path(self) -> str:
         """Folder of the trained agent, relative to the results folder."""
         return f"{AGENTS}/{self.name}"
+
+    @property
+    def unfinished_path(self) -> str:
+        """Path of the folder of its checkpoints in a results folder."""
+        return f"{UNFINISHED}/{self.name}"
 
 
 class StoredTraining(SuiteModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
@@ -97,7 +96,7 @@ class ReportingRun(Run):
 
 
 CHECKPOINT_SECONDS = 60.0
-"""Time between the checkpoints of a training: what an interruption loses at most."""
+"""Minimum time between the checkpoints of a training, seconds."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class _MeasuredRun(ReportingRun):
     """
 
     def __init__(self, periodic_eval: PeriodicEvaluation | None, folder: Path | None) -> None:
-        # A checkpoint of other settings or versions is of no use.
+        # Train from scratch if the checkpoint is of other settings or versions.
         keywords: Keywords = {"folder": folder, "seconds": CHECKPOINT_SECONDS, "overwrite": True}
         if periodic_eval is not None:
             keywords |= {"episodes": periodic_eval.episodes, "evaluations": periodic_eval.evaluations}
@@ -138,13 +137,15 @@ class _MeasuredRun(ReportingRun):
 
     @property
     def cost(self) -> _Cost:
-        """Cost of the training without that of periodic evaluations, with that before its last checkpoint."""
+        """Cost of the training, with the part before the checkpoint that it resumed from; without evaluations."""
         return self._earlier + (_Cost.so_far() - self._began) - self._evaluation_cost
 
     def restored(self) -> State | None:
         """Return the state of the last checkpoint, and restore the records."""
         held = super().restored()
-        if held is None:
+        if held is None or held["evaluations"] != [self.episodes, self.evaluations]:
+            # The learning curve would be a mixture of two kinds.
+            self._evaluated, self._logged, self._resumed_at = 0, 0, None
             return None
         self.points = [(done, success) for done, success in held["points"]]
         self._earlier = _Cost(*held["cost"])
@@ -154,7 +155,8 @@ class _MeasuredRun(ReportingRun):
         """Write a checkpoint with the records if one is due."""
 
         def with_records() -> State:
-            return {"training": state(), "points": self.points, "cost": list(astuple(self.cost))}
+            records = {"points": self.points, "cost": astuple(self.cost)}
+            return {"training": state(), "evaluations": (self.episodes, self.evaluations), **records}
 
         super().checkpoint(with_records, now=now)
 
@@ -197,7 +199,7 @@ def train(
         seed: Seed of the training.
         periodic_eval: Evaluations during the training; None for none. An agent whose ``learn`` takes no ``run`` has
             none.
-        folder: Folder of checkpoints, which is deleted at the end; None for no checkpoints.
+        folder: Folder of checkpoints; None for no checkpoints. Delete it when the agent is saved.
     """
     counted: list[Env] = [CountedSteps(env) for env in environments]
     run = _MeasuredRun(periodic_eval, folder)
@@ -209,8 +211,6 @@ def train(
         # An agent that needs no demonstrations takes None for them.
         agent.learn(demonstrations[0] if demonstrations else None, counted[0], seed=seed, **keywords)
     cost, curve = run.cost, None
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
     if periodic_eval is not None:
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
         curve = Curve(run.unit, periodic_eval.episodes, done, success)

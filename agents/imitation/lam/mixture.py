@@ -66,8 +66,8 @@ class Source:
         interface: Environment that they were collected in.
         observations: Observations before each step, shape (T, numbers).
         actions: Actions, shape (T, numbers).
-        ends: Number after the last step that belongs to each step, shape (T,): the last one of its episode, or before
-            another instruction.
+        ends: Index after the last step with the same command, shape (T,): its episode ends or its instruction changes
+            there. Chunks do not extend beyond it.
         sentences: Sentence of each step.
         episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
@@ -165,7 +165,7 @@ def read_source(
 
 
 def _sentences(episode: Episode, length: int) -> list[str]:
-    """Return the sentence of each of the first steps: a chain of commands has several, in its observations."""
+    """Return the sentence of each of the first ``length`` steps; in a chain of commands, that of the observation."""
     seen: Any = episode.observations
     if not isinstance(seen, dict) or INSTRUCTION_KEY not in seen:
         return [episode.instruction or ""] * length

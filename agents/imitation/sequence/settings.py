@@ -74,13 +74,13 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
     task_frame: str | None = Field(
         None,
-        description="Feature, such as goal/relative, that points along x in the frame in which the policy sees "
-        "vectors and acts; by default that of the robot's base.",
+        description="Vector feature, such as goal/relative. Observed vectors and actions are rotated about the vertical "
+        "so that it points along x; None for no rotation.",
     )
     near_zero: bool = Field(
         False,
-        description="Also encode numbers on a scale on which small ones differ more, such as millimeters between "
-        "objects.",
+        description="Also encode asinh(x / 0.2) of each number x, which has a higher resolution near 0, such as for "
+        "millimeters between objects.",
     )
     idle_steps: CountOrZero | None = Field(
         None, description="Steps after success to learn from; None for all. With few, training takes less time."
@@ -92,7 +92,10 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     @model_validator(mode="after")
     def _check_encoding(self) -> SequenceSettings:
         if self.near_zero and self.feature_tokens:
-            raise ValueError("near_zero and feature_tokens are both true; expected at most one of them")
+            raise ValueError(
+                "near_zero and feature_tokens are both true; expected at most one of them: set near_zero=false or "
+                "feature_tokens=false"
+            )
         return self
 
     def encoder_settings(self, features: NamedFeatures) -> EncoderSettings:

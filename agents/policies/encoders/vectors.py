@@ -22,7 +22,7 @@ class VectorEncoder(nn.Module):
         size: Numbers in the vector.
         width: Numbers W in a token.
         near_zero: Also encode asinh(x / 0.2) of each number x that is not masked. Relative positions are given in
-            units of 10 cm: millimeters count near 0 then, where objects touch.
+            units of 10 cm: this resolves millimeters near 0, where objects touch.
     """
 
     tokens = 1

@@ -61,7 +61,7 @@ def test_every_agent_of_ours_has_explanations(label: str, make: Make) -> None:
     json.dumps(report.content)
 
 
-@pytest.mark.parametrize("label", ["bc, goals, ensemble", "act", "bc-rnn, chunks", "diffusion"])
+@pytest.mark.parametrize("label", ["bc, goals, ensemble", "act", "bc-rnn, chunks", "diffusion, task frame"])
 def test_the_function_of_a_policy_gives_the_actions_that_the_agent_takes(label: str, make: Make) -> None:
     name, env_id, keywords, settings = CASES[label]
     env = make(env_id, **keywords, max_episode_steps=7)

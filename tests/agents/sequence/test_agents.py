@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,11 @@ import demos
 from agents.data.demonstrations import DemonstrationData
 from agents.data.symmetry import _rotate as rotate
 from agents.data.symmetry import symmetry_of
+from agents.policies.actions import ActionCodec
 from agents.registry import TrainableAgent
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
+from demos.datasets.statistics import Statistics
 
 from ...conftest import Make
 from ...lam_envs.traces import fingerprint
@@ -163,8 +166,8 @@ def test_windows_are_mirrored_and_rotated_as_a_whole(name: str, reach: Any, make
 def test_in_a_task_frame_a_rotated_scene_gives_rotated_actions(name: str, make: Make, tmp_path: Path) -> None:
     env: Any = make("LamPush-v0")
     dataset = demos.collect("LamPush-v0", episodes=2, root=tmp_path)
-    settings = {**SMALL[name], "mirror": False, "rotate": False, "masked_features": (), "task_frame": "goal/relative"}
-    agent = agents.make(name, env, **settings)
+    settings = {"batch_size": 32, "mirror": False, "rotate": False, "masked_features": ()}
+    agent = agents.make(name, env, **SMALL[name], **settings, task_frame="goal/relative")
     agent.learn(dataset, env, seed=0, budget=1)
     symmetry = symmetry_of(env, mirror=False, rotate=True)
     assert symmetry is not None
@@ -184,12 +187,35 @@ def test_in_a_task_frame_a_rotated_scene_gives_rotated_actions(name: str, make: 
         assert torch.allclose(action, turned_action, atol=1e-4)
 
 
+def test_settings_that_differ_from_those_of_the_file_are_loaded(make: Make, tmp_path: Path) -> None:
+    env = make("LamPush-v0")
+    observation, _ = env.reset(seed=0)
+    for number, changed in enumerate(({}, {"task_frame": None}, {"near_zero": False, "idle_steps": None})):
+        agent = agents.make("diffusion", env, **{**SMALL["diffusion"], **changed})
+        agent.save(tmp_path / str(number))
+        loaded = agents.load(tmp_path / str(number), env)
+        assert loaded.settings == agent.settings
+        own, other = (each.predict(observation, deterministic=True)[0] for each in (agent, loaded))
+        assert np.array_equal(own, other)
+
+
+def test_codes_have_a_scale_where_no_demonstration_moves() -> None:
+    codec = ActionCodec(gym.spaces.Box(-1.0, 1.0, (4,)))
+    still = np.zeros(4)
+    codec.fit(Statistics(1, still, still, still, still), is_rotated=True)
+    assert torch.isfinite(codec.encode(torch.ones(1, 4))).all()
+
+
 def test_tasks_without_such_a_frame_are_refused(make: Make) -> None:
     with pytest.raises(ValueError, match=r"task_frame is 'goal'; expected one of tool/position, .*goal/relative"):
         agents.make("act", make("LamPush-v0"), task_frame="goal")
-    with pytest.raises(ValueError, match=r"LamDrawer-v0 cannot be rotated: no known .*\. Leave task_frame out"):
+    with pytest.raises(ValueError, match=r"task_frame is 'gripper/velocity'; expected one of tool/position"):
+        agents.make("act", make("LamPush-v0"), task_frame="gripper/velocity")
+    with pytest.raises(ValueError, match=r"LamPushGoal-v0 has observations without named features, or with other"):
+        agents.make("act", make("LamPushGoal-v0"), task_frame="tool/velocity")
+    with pytest.raises(ValueError, match=r"LamDrawer-v0 cannot be rotated: no known .*\. Set task_frame=null"):
         agents.make("act", make("LamDrawer-v0"), task_frame="tool/velocity")
-    with pytest.raises(ValueError, match=r"LamReachDiscrete-v0 has no named features or no continuous actions"):
+    with pytest.raises(ValueError, match=r"LamReachDiscrete-v0 .* or has no continuous actions"):
         agents.make("act", make("LamReachDiscrete-v0"), task_frame="goal/relative")
 
 
