@@ -60,7 +60,7 @@ SUITES = {
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (
         "Experts under other conditions",
-        "Success of the experts with the Panda under other controls, randomization and noise on actions.",
+        "Success of the experts with the Panda under other controls, randomization, noise, delay and pushes.",
     ),
     "experts-clutter": (
         "Expert of Clutter",

@@ -74,8 +74,8 @@ class SequenceSettings(ChunkSettings, PretrainedEncoderSettings):
     rotate: bool = Field(False, description="Also learn from demonstrations that are rotated about the vertical.")
     task_frame: str | None = Field(
         None,
-        description="Vector feature, such as goal/relative. Observed vectors and actions are rotated about the vertical "
-        "so that it points along x; None for no rotation.",
+        description="Vector feature, such as goal/relative. Observed vectors and actions are rotated about the "
+        "vertical so that it points along x; None for no rotation.",
     )
     near_zero: bool = Field(
         False,
