@@ -18,7 +18,7 @@ from agents.training.provenance import training_record
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import read_weights, save_agent
-from agents.training.settings import AgentSettings, check_seed, read_settings
+from agents.training.settings import AgentSettings, check_seed, read_settings, recorded_settings
 from agents.types import Array, Env, JsonObject, Memory, Observation, Space, Start
 
 Self = TypeVar("Self", bound="PolicyAgent")
@@ -115,24 +115,14 @@ class PolicyAgent(ABC):
         """
         described = spaces_of(env.observation_space, env.action_space)
         description, weights = read_weights(directory, cls.spec.name, described)
-        agent = cls(env, **recorded_settings(cls.spec, description["settings"]))
+        kind = cls.spec.settings_class(description["settings"]) or AgentSettings
+        agent = cls(env, **recorded_settings(kind, description["settings"]))
         agent.training = description.get("training")
         try:
             agent.set_weights(weights)
         except ValueError as error:
             raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
         return agent
-
-
-def recorded_settings(spec: AgentSpec, recorded: JsonObject) -> JsonObject:
-    """Return all settings of a saved agent: a record leaves out later settings that have their default.
-
-    Args:
-        spec: Specification of the agent.
-        recorded: Settings in the record.
-    """
-    kind = spec.settings_class(recorded) or AgentSettings
-    return {name: kind.model_fields[name].default for name in kind.later if name in kind.model_fields} | recorded
 
 
 def require_discrete(name: str, action_space: Space) -> spaces.Discrete:

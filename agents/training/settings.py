@@ -105,6 +105,17 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, objec
     return checked_settings(f"agent {name}", kind, given)
 
 
+def recorded_settings(kind: type[AgentSettings], recorded: Mapping[str, object]) -> JsonObject:
+    """Return all settings of a record, which leaves out later settings that have their default.
+
+    Args:
+        kind: Class of the settings.
+        recorded: Settings in the record.
+    """
+    left_out = {name: field.default for name, field in kind.model_fields.items() if name in kind.later}
+    return {**left_out, **recorded}
+
+
 def checked_settings(owner: str, kind: type[SettingsType], given: Mapping[str, object]) -> SettingsType:
     """Return settings.
 

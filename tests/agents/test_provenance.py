@@ -10,7 +10,8 @@ import pytest
 
 from agents.imitation.bc import BehaviorCloning
 from agents.registry import AGENTS
-from agents.training.provenance import effective_settings, outdated_parts, training_record
+from agents.training.provenance import effective_settings, outdated_parts, settings_type, training_record
+from agents.training.settings import recorded_settings
 from lam_envs.robots import ROBOTS
 
 
@@ -66,7 +67,9 @@ def test_earlier_records_and_unreadable_keywords_make_nothing_outdated() -> None
 @pytest.mark.parametrize("agent", AGENTS)
 def test_settings_are_those_of_the_file_the_environment_and_the_changes(agent: str) -> None:
     found = effective_settings(agent, {}, "")
-    assert effective_settings(agent, found, "LamPush") == found
+    kind = settings_type(agent, {})
+    complete = found if kind is None else recorded_settings(kind, found)
+    assert effective_settings(agent, complete, "LamPush") == found
 
 
 def test_settings_of_an_environment_count_in_it_alone() -> None:
