@@ -88,6 +88,9 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     ),
     # The bounds of conditions are those of the mean over all tasks.
     "randomized": (
+        Expectation("success of bc in *", at_least=0.97),
+        Expectation("success of bc, delay in *", at_least=0.85),
+        Expectation("success of bc, pushes in *", at_least=0.80),
         Expectation("mean success of bc", at_least=0.97),
         Expectation("mean success of bc, delay", at_least=0.85),
         Expectation("mean success of bc, pushes", at_least=0.80),
