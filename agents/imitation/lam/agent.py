@@ -191,6 +191,8 @@ class Lam(PolicyAgent):
         # The number of processes changes rounding.
         self.training = run.identity = record | ({"processes": run.processes} if run.processes > 1 else {})
         record_encoder(self.training, encoder)
+        if shares is None:
+            shares = self.settings.group_shares({source.group for source in sources})
         controls = () if start is None else self.controls
         self.controls = tuple(sorted({*controls, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:

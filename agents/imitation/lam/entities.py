@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,10 +39,17 @@ class Entity:
     columns: Mapping[str, range]
 
 
-def entities_of(layout: Layout) -> list[Entity]:
-    """Return the entities of a layout, the robot first."""
+def entities_of(layout: Layout, masked_features: Collection[str] = ()) -> list[Entity]:
+    """Return the entities of a layout, the robot first.
+
+    Args:
+        layout: Layout of observations.
+        masked_features: Features that are left out.
+    """
     quantities: dict[str, dict[str, range]] = {ROBOT: {}}
     for name, part in layout.items():
+        if name in masked_features:
+            continue
         owner, _, quantity = name.partition("/")
         columns = range(part.slice.start, part.slice.stop)
         if owner in ROBOT_PARTS:
@@ -78,6 +85,7 @@ class Schema:
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
         only_objects: True if only the names of objects in a sentence refer to their rows, and all other names are
             ordinary words.
+        masked_features: Features that the table does not hold, such as ``tool/velocity``.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
@@ -86,15 +94,24 @@ class Schema:
     by_name: bool = False
     cameras: Mapping[str, Shape] = field(default_factory=dict)
     only_objects: bool = False
+    masked_features: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, layouts: Iterable[Layout], *, by_name: bool = False, only_objects: bool = False) -> Schema:
+    def of(
+        cls,
+        layouts: Iterable[Layout],
+        *,
+        by_name: bool = False,
+        only_objects: bool = False,
+        masked_features: tuple[str, ...] = (),
+    ) -> Schema:
         """Return the schema of several layouts."""
-        return cls({}, {}, (), by_name, only_objects=only_objects).including(layouts)
+        empty = cls({}, {}, (), by_name, only_objects=only_objects, masked_features=masked_features)
+        return empty.including(layouts)
 
     def entities(self, layout: Layout) -> list[Entity]:
-        """Return the entities of a layout with their kinds in this schema."""
-        found = entities_of(layout)
+        """Return the entities of a layout with their kinds in this schema, without masked features."""
+        found = entities_of(layout, self.masked_features)
         return [replace(each, kind=each.name) for each in found] if self.by_name else found
 
     def including(self, layouts: Iterable[Layout]) -> Schema:
@@ -120,6 +137,7 @@ class Schema:
             self.by_name,
             self.cameras,
             self.only_objects,
+            self.masked_features,
         )
 
     def with_images(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
@@ -154,6 +172,7 @@ class Schema:
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
             **({"only_objects": True} if self.only_objects else {}),
+            **({"masked_features": list(self.masked_features)} if self.masked_features else {}),
             **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
 
@@ -172,10 +191,11 @@ class Schema:
             counts = {kind: int(content["counts"][kind]) for kind in sizes}
             types = tuple(str(word) for word in content["types"])
             cameras = parse_shapes(content.get("cameras", {}))
+            masked = tuple(str(name) for name in content.get("masked_features", ()))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
         by_name, only_objects = (content.get(flag) is True for flag in ("by_name", "only_objects"))
-        made = cls(sizes, counts, types, by_name, cameras, only_objects)
+        made = cls(sizes, counts, types, by_name, cameras, only_objects, masked)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes

@@ -50,7 +50,12 @@ def new_schema(layouts: Iterable[Layout], settings: LamSettings) -> Schema:
         settings: Settings of the agent.
     """
     by_name = settings.network_class.by_name
-    return Schema.of(layouts, by_name=by_name, only_objects=settings.only_objects)
+    return Schema.of(
+        layouts,
+        by_name=by_name,
+        only_objects=settings.only_objects,
+        masked_features=settings.masked_features,
+    )
 
 
 def prepare(
@@ -69,8 +74,13 @@ def prepare(
         interfaces: Environments whose entities it has to know, too.
         seed: Seeds the choice of steps that the normalizer is fitted to.
         start: Network that has the first weights; None for a training from scratch.
+
+    Raises:
+        ValueError: No environment has one of the masked features.
     """
     known_interfaces = [*(source.interface for source in sources), *interfaces]
+    if start is None:
+        _check_masked(settings.masked_features, [each.layout for each in known_interfaces])
     make = settings.network_class
     schema = new_schema((), settings) if start is None else start.schema
     schema = schema.including(each.layout for each in known_interfaces)
@@ -88,6 +98,14 @@ def prepare(
     network.sentences.extend(mixture.parsed)
     mixture.fit_words(network.sentences.inputs(mixture.parsed))
     return mixture, network
+
+
+def _check_masked(masked_features: Sequence[str], layouts: Sequence[Layout]) -> None:
+    """Check that each masked feature is one of some environment."""
+    names = sorted({name for layout in layouts for name in layout})
+    unknown = sorted(set(masked_features) - set(names))
+    if unknown:
+        raise ValueError(f"masked_features has {', '.join(map(repr, unknown))}; expected some of {', '.join(names)}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias
 
@@ -16,14 +17,23 @@ from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
 from agents.policies.encoders.images import Readout
 from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings, Precision
-from agents.training.settings import Count, CountOrZero, Discount
+from agents.training.settings import Count, CountOrZero, Discount, Positive
 
 NetworkName: TypeAlias = Literal["transformer", "mlp"]
 NETWORKS: dict[NetworkName, type[ChunkNetwork]] = {"transformer": LamNetwork, "mlp": MlpNetwork}
 """Networks by the setting ``network``."""
 IDLE_STEPS = 3
 """Steps after success that are learned from by default; the rest of an episode shows little that is new."""
-STRUCTURE = ("network", "head", "width", "layers", "action_horizon", "image_readout", "sentence_encoder")
+STRUCTURE = (
+    "network",
+    "head",
+    "width",
+    "layers",
+    "action_horizon",
+    "image_readout",
+    "sentence_encoder",
+    "masked_features",
+)
 """Settings that decide which weights a network has."""
 
 
@@ -32,6 +42,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
         "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "sentence_encoder",
+        "masked_features", "shares",
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
@@ -51,6 +62,14 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     idle_steps: CountOrZero = Field(
         IDLE_STEPS,
         description="Steps after success to learn from. With more, the policy learns to stay where a task is done.",
+    )
+    shares: dict[str, Positive] | None = Field(
+        None,
+        description="Relative sampling weight of each task, robot and control, such as {push panda ee: 2}; those "
+        "that are not named have weight 1, so {} samples all equally often. By default their numbers of steps.",
+    )
+    masked_features: tuple[str, ...] = Field(
+        (), description="Features that the policy does not use, such as tool/velocity. Each must be a whole feature."
     )
     mirror: bool = Field(True, description="Also learn from mirrored demonstrations of control ee.")
 
@@ -86,6 +105,24 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     def only_objects(self) -> bool:
         """See :class:`agents.imitation.lam.entities.Schema`."""
         return self.sentence_encoder != "learned" and not self.network_class.by_name
+
+    def group_shares(self, groups: Collection[str]) -> dict[str, float] | None:
+        """Return the sampling weight of each group of demonstrations; None for their numbers of steps.
+
+        Args:
+            groups: Groups (:attr:`agents.imitation.lam.mixture.Source.group`).
+
+        Raises:
+            ValueError: A share is of an unknown group.
+        """
+        if self.shares is None:
+            return None
+        unknown = sorted(set(self.shares) - set(groups))
+        if unknown:
+            raise ValueError(
+                f"shares has {', '.join(map(repr, unknown))}; expected some of {', '.join(sorted(groups))}"
+            )
+        return {group: self.shares.get(group, 1.0) for group in groups}
 
     def check_structure(self, model: LamSettings) -> None:
         """Check that the settings have the structure of a saved model.

@@ -19,7 +19,7 @@ from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import Mixture, read_source
 from agents.imitation.lam.networks.transformer import LamNetwork
-from agents.imitation.lam.settings import IDLE_STEPS
+from agents.imitation.lam.settings import IDLE_STEPS, LamSettings
 from agents.imitation.lam.transfer import transfer
 from agents.training.run import Run
 from lam_envs.observation.instructions import encode_instruction
@@ -96,6 +96,24 @@ def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, 
         assert loaded.predict(observations)[0].shape == (3, 4)
     same, _ = agents.load(folder, reach).predict(observations_of(reach, range(3)))
     np.testing.assert_array_equal(same, agent.predict(observations_of(reach, range(3)))[0])
+
+
+def test_masked_features_do_not_change_the_actions_of_a_saved_model(both: Any, make: Make, tmp_path: Path) -> None:
+    env: Any = make("LamGrasp-v0")
+    masked = ("tool/velocity", "tool/lag", "object/velocity")
+    observations = observations_of(env, range(3))
+    others = np.array(observations)
+    for name in masked:
+        others[:, env.unwrapped.layout[name].slice] += 1.0
+    for settings, is_same in (({"masked_features": list(masked)}, True), ({}, False)):
+        folder = learned(env, both, **settings).save(tmp_path / str(is_same))
+        agent = agents.load(folder, env)
+        actions, changed = (agent.predict(each, deterministic=True)[0] for each in (observations, others))
+        assert np.array_equal(actions, changed) == is_same
+    with pytest.raises(ValueError, match=r"settings cannot change it to \(\)"):
+        Lam.finetune(tmp_path / "True", both, env, seed=0, budget=1, masked_features=())
+    with pytest.raises(ValueError, match="masked_features has 'tool/speed'; expected some of goal/position, "):
+        learned(env, both, masked_features=["tool/speed"])
 
 
 def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: Make, tmp_path: Path) -> None:
@@ -212,6 +230,22 @@ def test_each_step_is_sampled_equally_often_or_by_the_share_of_its_task(both: An
         assert len(drawn) == 64 * 50
         assert abs(np.mean(owner[drawn]) - expected) < 0.03
         assert len(np.unique(drawn)) > 0.8 * counts.sum()
+
+
+def test_the_settings_choose_how_often_each_task_is_sampled(both: Any, make: Make) -> None:
+    groups = ["reach panda ee", "grasp panda ee"]
+    assert LamSettings().group_shares(groups) is None
+    assert LamSettings(shares={}).group_shares(groups) == {"reach panda ee": 1.0, "grasp panda ee": 1.0}
+    assert LamSettings(shares={"reach panda ee": 3.0}).group_shares(groups) == {
+        "reach panda ee": 3.0, "grasp panda ee": 1.0,
+    }  # fmt: skip
+    env = make("LamReach-v0")
+    alike = weights(learned(env, both, shares={}))
+    assert weights(learned(env, both, shares=dict.fromkeys(groups, 2.0))) == alike
+    assert weights(learned(env, both, shares={"reach panda ee": 3.0})) != alike
+    assert weights(learned(env, both)) != alike
+    with pytest.raises(ValueError, match="shares has 'push'; expected some of grasp panda ee, reach panda ee"):
+        learned(env, both, shares={"push": 2.0})
 
 
 def test_examples_are_the_steps_with_their_next_actions(both: Any) -> None:

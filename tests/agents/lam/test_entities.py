@@ -56,6 +56,19 @@ def test_an_entity_is_there_if_its_feature_reports_it() -> None:
     assert table.located.tolist() == [[True, True, False]]
 
 
+def test_masked_features_are_not_in_the_table(make: Make) -> None:
+    env: Any = make("LamGrasp-v0")
+    layout = env.unwrapped.layout
+    schema = Schema.of([layout], masked_features=("tool/velocity", "object/velocity"))
+    assert "tool/velocity" not in schema.sizes["robot"]
+    assert "tool/lag" in schema.sizes["robot"]
+    assert "velocity" not in schema.sizes["object"]
+    assert Schema.from_json(schema.as_json()) == schema
+    observation = torch.ones(1, layout.size)
+    assert EntityReader(layout, Schema.of([layout]))(observation).velocities.any()
+    assert not EntityReader(layout, schema)(observation).velocities.any()
+
+
 def test_parts_that_a_model_does_not_know_are_named() -> None:
     known = Schema.of([things_layout("red_cube")])
     EntityReader(things_layout("green_cube"), known)
@@ -79,6 +92,7 @@ def test_parts_that_a_model_does_not_know_are_named() -> None:
         {"counts": {"robot": 1, "object": 10**9}},
         {"sizes": {"robot": {"tool/position": 10**9}, "object": {"position": 3}}},
         {"types": 7},
+        {"masked_features": 3},
     ],
 )
 def test_a_damaged_schema_is_refused(change: dict[str, Any]) -> None:
