@@ -25,7 +25,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost latency vector-speed remote-speed recordings golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost latency vector-speed remote-speed recordings finetuning monitors golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -128,6 +128,12 @@ remote-speed: $(INSTALLED) ## measure the overhead of remote policies, into resu
 
 recordings: $(INSTALLED) ## measure recordings of hands and their imitation, into results/recordings.json
 	$(BIN)/python -m benchmarks recordings --out results/recordings.json
+
+finetuning: $(INSTALLED) ## measure fine-tuning of lam to new tasks, into results/finetuning.json
+	$(BIN)/python -m benchmarks finetuning --out results/finetuning.json
+
+monitors: $(INSTALLED) ## measure warnings before failures, into results/monitors.json
+	$(BIN)/python -m benchmarks monitors --out results/monitors.json
 
 golden: $(INSTALLED) ## record golden files again, after a version was raised
 	$(BIN)/python -m tests.golden

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
 from benchmarks.failure_warnings import monitors
+from benchmarks.fine_tuning.command import finetuning
 from benchmarks.leaderboard.commands import leaderboard, submit, verify
 from benchmarks.recordings.command import recordings
 from benchmarks.reports import export as exporting
@@ -241,6 +242,7 @@ def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, 
 add_speed_commands(app)
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)
 app.command(epilog="Example: python -m benchmarks monitors --env LamGrasp-v0 --episodes 20")(monitors)
+app.command(epilog="Example: python -m benchmarks finetuning --task pick_place --epochs 3")(finetuning)
 app.command(epilog="Example: python -m benchmarks leaderboard results/* --out site/leaderboard")(leaderboard)
 app.command(epilog="Example: python -m benchmarks submit --agent my_module:act --suite quickstart")(submit)
 app.command(epilog="Example: python -m benchmarks verify submission.json --agent my_module:act")(verify)

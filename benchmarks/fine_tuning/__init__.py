@@ -1,0 +1,1 @@
+"""Fine-tuning of the agent ``lam`` to new tasks, compared with training from scratch."""

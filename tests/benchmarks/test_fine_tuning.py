@@ -1,0 +1,63 @@
+"""Fine-tuning is compared with training from scratch; an interrupted measurement continues; others are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.fine_tuning import models
+from benchmarks.fine_tuning.models import KNOWN_TASKS
+
+SMALL = ["--task", "pick_place", "--demonstrations", "2", "--known-epochs", "1", "--epochs", "1", "--episodes", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "DEMONSTRATORS", {"expert": 2})
+    out = tmp_path / "finetuning.json"
+    done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    content = json.loads(out.read_text())
+    assert set(content["trainings"]) == {"known", "fine-tuned-pick_place", "from-scratch-pick_place"}
+    evaluated = {(row["model"], row["task"]) for row in content["evaluations"].values()}
+    assert evaluated == {
+        *(("known", task) for task in (*KNOWN_TASKS, "pick_place")),
+        *(("fine-tuned-pick_place", task) for task in (*KNOWN_TASKS, "pick_place")),
+        ("from-scratch-pick_place", "pick_place"),
+    }
+    # As after an interruption: what is left out is measured again, with the saved models.
+    removed = content["evaluations"].pop("known | reach")
+    out.write_text(json.dumps(content))
+    done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    completed = json.loads(out.read_text())
+    assert completed["evaluations"].pop("known | reach") == removed
+    assert completed == content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "fly"], "unknown task 'fly'; expected one of pick_place, insert"),
+        (["--demonstrations", "0"], "demonstrations is 0, known_epochs is 15, new_epochs is 5, episodes is 200; exp"),
+    ],
+)
+def test_invalid_arguments_are_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["finetuning", *arguments, "--out", str(tmp_path / "finetuning.json")])
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "other.json"
+    out.write_text('{"figures": []}')
+    done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
+    assert done.exit_code == 2
+    assert "holds no measurements of fine-tuning" in " ".join(done.stderr.split())
+    assert out.read_text() == '{"figures": []}'
