@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to an app."""
     app.command(epilog="Example: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0")(collect)
     app.command("published", epilog="Example: python -m demos published LamGrasp-100")(load_published)
-    app.command("recipe", epilog="Example: python -m demos recipe lam-state --workers 2")(collect_datasets)
+    app.command("recipe", epilog="Example: python -m demos recipe lam-state")(collect_datasets)
 
 
 def collect(
@@ -101,7 +101,10 @@ def collect_datasets(
     name: Annotated[
         str | None, typer.Argument(help="Name of a recipe, or a YAML file; without a name, list the recipes.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Number of processes; the datasets do not depend on it.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Number of processes, by default one for each core; the datasets do not depend on it."),
+    ] = None,
     root: Root = None,
 ) -> None:
     """Collect the datasets of a recipe, which one agent learns from. The same command resumes an interrupted one."""
@@ -114,7 +117,7 @@ def collect_datasets(
                 table.add_row(each, str(len(plans)), str(sum(p["episodes"] for p in plans)), recipe.description)
             console.print(table)
             return
-        engine = make_engine("local", workers, address=None, shared_filesystem=False)
+        engine = make_engine("local", workers)
         datasets = collect_recipe(read_recipe(name), engine=engine, root=root, progress=True)
         steps = sum(int(dataset.total_steps) for dataset in datasets)
         table = Table("dataset", "episodes", "steps", "share of steps", "SHA-256", box=None)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from demos.collection.collect import collect
 from demos.collection.plan import Plan
-from demos.runtime.engines import Engine
+from demos.runtime.engines import Engine, LocalEngine
 from demos.runtime.types import Keywords
 
 SUFFIX = ".yaml"
@@ -120,7 +120,7 @@ def collect_recipe(
 
     Args:
         recipe: See :func:`read_recipe`.
-        engine: Engine that records the episodes; by default one process on this machine.
+        engine: Engine that records the episodes; by default one process for each core of this machine.
         root: Folder of all datasets; Minari's own by default.
         progress: Show a progress bar for each dataset that is collected.
 
@@ -128,4 +128,5 @@ def collect_recipe(
         ValueError: An environment or a demonstrator is unknown.
         FileExistsError: A dataset of that id has other settings, or another process is collecting it.
     """
+    engine = engine or LocalEngine()
     return [collect(**plan, engine=engine, root=root, progress=progress) for plan in recipe.plans()]
