@@ -48,10 +48,12 @@ class ParsedSentence:
     Attributes:
         words: Words, with :data:`NAME_MARK` in place of each name.
         mentions: Position of the first mention of each entity among the words; -1 without one.
+        entities: Number of the entity that each word names; -1 for ordinary words. Networks do not see it.
     """
 
     words: tuple[str, ...]
     mentions: tuple[int, ...]
+    entities: tuple[int, ...]
 
 
 def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
@@ -76,6 +78,7 @@ def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
     return ParsedSentence(
         tuple(NAME_MARK if isinstance(word, int) else word for word in words)[:MAX_WORDS],
         tuple(place if (place := first.get(row, -1)) < MAX_WORDS else -1 for row in range(len(names))),
+        tuple(word if isinstance(word, int) else -1 for word in words)[:MAX_WORDS],
     )
 
 

@@ -320,10 +320,8 @@ class LamPolicy(TorchPolicy[LamBatch]):
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
             return []
         parsed = self.parsed(decode_instruction(observation[INSTRUCTION_KEY]))
-        words = list(parsed.words)
-        for name, place in zip(self.reader.names, parsed.mentions, strict=True):
-            if name is not None and place >= 0:
-                words[place] = name.replace("_", " ")
+        names = [str(name).replace("_", " ") for name in self.reader.names]
+        words = [names[row] if row >= 0 else word for word, row in zip(parsed.words, parsed.entities, strict=True)]
         shares = network.attention(batch)[0, 1] * sentences.attention(batch.words)[0]
         return list(zip(words, shares.tolist(), strict=False))
 

@@ -22,6 +22,12 @@ def test_an_entity_has_the_position_of_its_first_mention() -> None:
     assert found.mentions[1] == 0
 
 
+def test_every_mention_has_its_entity() -> None:
+    assert parse("red cube, slab and red cube", NAMES).entities == (1, 3, -1, 1)
+    long = parse("very " * (MAX_WORDS - 1) + "slab red cube", NAMES)
+    assert long.entities == (*[-1] * (MAX_WORDS - 1), 3)
+
+
 def test_the_longest_name_is_found_first() -> None:
     assert parse("take the red cube", ["cube", "red_cube"]).mentions == (-1, 2)
     assert parse("take the cube", ["cube", "red_cube"]).mentions == (2, -1)

@@ -158,6 +158,8 @@ def test_attention_to_the_instruction_is_split_among_its_words(make: Make) -> No
     assert min(shares) > 0.0
     assert max(shares) > 1.05 * min(shares)
     assert sum(shares) == pytest.approx(policy.attention(observation)["instruction"], rel=1e-5)
+    twice = env.reset(seed=0, options={"instruction": "take the slab, lift the slab", "command": (0, 0, 0)})[0]
+    assert [word for word, _ in policy.word_attention(twice)] == ["take", "the", "slab", "lift", "the", "slab"]
     plain = make("LamReach-v0")
     assert policy_of(plain).word_attention(plain.reset(seed=0)[0]) == []
 
