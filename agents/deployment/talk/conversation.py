@@ -7,14 +7,15 @@ from enum import Enum
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import torch
 
+from agents.deployment.talk.nouns import NounFinder
+from agents.imitation.lam.entities import PRESENT, ROBOT_PARTS
 from agents.imitation.lam.language import NAME_MARK, FrozenSentences, Sentences, parse, plain_text
 from agents.imitation.lam.policy import LamPolicy
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
-from lam_envs.observation.instructions import INSTRUCTION_KEY, encode_instruction
+from lam_envs.observation.instructions import INSTRUCTION_KEY, SPLITS, encode_instruction
 
 REST_SPEED = 0.01
 """Largest speed of the tool that counts as being at rest, meters per second."""
@@ -73,6 +74,9 @@ class Conversation:
         self.steps = 0
         self._lacks_evaluation = False
         self.reset(seed)
+        worded = map(self._env.instructions_for, self._env.commands)
+        sentences = (text for each in worded for split in SPLITS for text in each.split(split))
+        self._nouns = NounFinder(self._entities(), sentences)
 
     def reset(self, seed: int) -> None:
         """Start a new scene.
@@ -95,12 +99,14 @@ class Conversation:
         return [name.replace("_", " ") for name, is_present in self._entities().items() if is_present]
 
     def _entities(self) -> dict[str, bool]:
-        """Return the names of all entities but the robot, and True for those that are in the scene."""
-        reader = self._policy.reader
-        seen = torch.from_numpy(cast(dict[str, Any], self._observation)[self._policy.interface.features_key][None])
-        present = reader(seen.to(self._policy.device)).present[0].tolist()
-        named = zip(reader.names[1:], present[1:], strict=True)
-        return {name: is_present for name, is_present in named if name is not None}
+        """Return the names of all entities but the robot, and True for those that are in the scene.
+
+        They are those of the environment: a policy that sees images observes only the robot by name.
+        """
+        features = self._env.features()
+        owners = dict.fromkeys(name.partition("/")[0] for name in features)
+        flags = {name: features.get(f"{name}/{PRESENT}") for name in owners if name not in ROBOT_PARTS}
+        return {name: flag is None or bool(flag[0] > 0.5) for name, flag in flags.items()}
 
     def unknown_words(self, instruction: str) -> list[str]:
         """Return the words of an instruction that the model has not learned, without names of entities.
@@ -127,10 +133,15 @@ class Conversation:
         return None if text == plain_text(parsed) else (text, similarity)
 
     def missing_objects(self, instruction: str) -> list[str]:
-        """Return the entities that an instruction mentions and the scene does not have."""
-        names, entities = self._policy.reader.names, self._entities()
-        mentioned = zip(names, parse(instruction, names).mentions, strict=True)
-        return [name.replace("_", " ") for name, at in mentioned if name and at >= 0 and not entities.get(name, True)]
+        """Return what an instruction mentions and the scene does not have.
+
+        These are entities that are absent from the scene, and nouns that the environment cannot name at all
+        (:class:`agents.deployment.talk.nouns.NounFinder`).
+        """
+        entities = self._entities()
+        mentioned = zip(entities.items(), parse(instruction, list(entities)).mentions, strict=True)
+        absent = [name.replace("_", " ") for (name, is_present), at in mentioned if at >= 0 and not is_present]
+        return absent + self._nouns.unknown(instruction)
 
     def answers(self, instruction: str) -> list[Answer]:
         """Return what to say about an instruction before it is followed; nothing if all is clear."""

@@ -13,12 +13,17 @@ from typer.testing import CliRunner
 import agents
 from agents.__main__ import app
 from agents.deployment.talk.conversation import REST_STEPS, Conversation
+from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.language import parse
 from lam_envs import ManipulationEnv
+from lam_envs.tasks.table.commands import CUBES
 
 from ...conftest import Make
 from ..lam.scenes import policy_of
 from .sides import Sides, SidesWithGoals
+
+COLORED = [name.replace("_", " ") for name in CUBES]
+"""Names of the cubes; a scene lacks some of them."""
 
 
 @pytest.fixture
@@ -33,11 +38,51 @@ def test_unknown_words_and_missing_objects_are_reported(conversation: Conversati
     assert "slab" in conversation.objects
     assert conversation.unknown_words("lift the slab") == []
     assert conversation.unknown_words("hoist the slab, hoist the banana") == ["hoist", "banana"]
-    colors = ("red", "green", "blue", "yellow", "purple")
-    missing = [f"{color} cube" for color in colors if f"{color} cube" not in conversation.objects]
+    missing = [name for name in COLORED if name not in conversation.objects]
     assert missing
     assert conversation.missing_objects(f"put the {missing[0]} in the bin") == missing[:1]
     assert conversation.missing_objects("put the slab in the bin") == []
+
+
+def test_an_object_that_the_environment_cannot_name_is_refused(conversation: Conversation) -> None:
+    missing = next(name for name in COLORED if name not in conversation.objects)
+    for instruction, expected in (
+        ("lift the orange cup", "The scene has no orange cup."),
+        ("put the slab in the basket", "The scene has no basket."),
+        (f"put the {missing} on the plate", f"The scene has no {missing}, no plate."),
+    ):
+        assert conversation.answers(instruction) == [(expected, True)]
+
+
+def test_words_that_only_the_model_does_not_know_do_not_stop_the_robot(conversation: Conversation) -> None:
+    found = {
+        instruction: conversation.answers(instruction)
+        for instruction in ("hoist the slab", "yank the heavy slab", "put the slab in the furniture")
+    }
+    assert {instruction: [tuple(each) for each in answers] for instruction, answers in found.items()} == {
+        "hoist the slab": [("Words that the model has not learned: hoist.", False)],
+        "yank the heavy slab": [("Words that the model has not learned: yank, heavy.", False)],
+        "put the slab in the furniture": [("Words that the model has not learned: furniture.", False)],
+    }
+
+
+def test_a_model_of_images_talks_about_the_objects_of_the_scene(make: Make, tmp_path: Path) -> None:
+    keywords = {"instruct": True, "image_width": 24, "image_height": 24}
+    env = make("LamTablePixels-v0", **keywords)
+    folder = agents.make("lam", env, width=8).save(tmp_path / "lam")
+    conversation = Conversation(Lam.load(folder, env).policy, env, seed=0)
+    twin = make("LamTable-v0", instruct=True)
+    assert conversation.objects == Conversation(policy_of(twin), twin, seed=0).objects
+    missing = next(name for name in COLORED if name not in conversation.objects)
+    assert conversation.missing_objects(f"put the {missing} in the bin") == [missing]
+    pixels = [f"{name}={value}" for name, value in keywords.items() if name != "instruct"]
+    given = [part for each in pixels for part in ("--env-kwargs", each)]
+    said = ["--instruction", f"lift the {missing}", "--instruction", "lift the slab", "--max-steps", "1"]
+    done = CliRunner().invoke(app, ["talk", str(folder), "--env", "LamTablePixels-v0", *given, *said])
+    assert done.exit_code == 0, done.output
+    assert f"The scene has: {', '.join(conversation.objects)}" in " ".join(done.stdout.split())
+    assert f"The scene has no {missing}." in done.stdout
+    assert "after 1 steps" in done.stdout
 
 
 def test_an_instruction_is_followed_in_the_scene_until_the_tool_rests(conversation: Conversation) -> None:
