@@ -209,6 +209,7 @@ docs: $(INSTALLED) ## write what follows from the code again, and build the docu
 
 images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
+	$(BIN)/python -m docs.architecture
 
 conversation: $(INSTALLED) ## record the video of a conversation with a saved agent lam: make conversation MODEL=runs/lam
 	$(BIN)/python -m docs.conversation_video $(MODEL)

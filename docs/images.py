@@ -18,6 +18,8 @@ FOLDER = Path(__file__).with_name("images")
 OVERVIEW = FOLDER / "tasks.png"
 CONVERSATION = FOLDER / "conversation.webp"
 """Video of a conversation, which ``make conversation`` writes."""
+ARCHITECTURE = FOLDER / "large_action_model.svg"
+"""Architecture of the agent ``lam``, which ``docs/architecture.py`` draws."""
 SIZE = 480
 """Pixels of an edge."""
 COLORS = 256

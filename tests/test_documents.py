@@ -181,7 +181,7 @@ def test_every_task_has_a_small_image_with_every_robot(task: str, robot: str) ->
 
 
 def test_there_are_images_of_nothing_else() -> None:
-    known = {images.path(task, robot) for task in TASKS for robot in ROBOTS} | {images.OVERVIEW}
+    known = {images.path(task, robot) for task in TASKS for robot in ROBOTS} | {images.OVERVIEW, images.ARCHITECTURE}
     # A trained model is needed for the conversation.
     assert set(images.FOLDER.iterdir()) - {images.CONVERSATION} == known, "run make images"
 
