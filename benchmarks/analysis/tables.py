@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import stdev
+from typing import TypeAlias
 
 import lam_envs
 from agents.evaluation.evaluation import Evaluation
@@ -152,6 +153,10 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+ConditionTable: TypeAlias = tuple[str, list[tuple[str, list[Row | None]]]]
+"""Table with a column for each condition: title, and name and rows of each line; None where nothing was measured."""
+
+
 @dataclass(frozen=True)
 class Overview:
     """All agents side by side in environments of one kind.
@@ -207,26 +212,45 @@ def conditions_of(table: Sequence[Row], suite: JsonObject) -> list[str]:
     return sorted((name for name in suite["conditions"] if name in measured), key=lambda name: name != AS_TRAINED)
 
 
-def success_by_condition(
-    table: Sequence[Row], conditions: Sequence[str]
-) -> list[tuple[str, list[tuple[str, list[Row | None]]]]]:
-    """Return tables with a column for each condition: title, and name and rows of each line.
-
-    There is a table of the agents for each environment. A single agent has one table of its environments.
+def success_by_condition(table: Sequence[Row], conditions: Sequence[str]) -> list[ConditionTable]:
+    """Return a table for each environment: its agents by conditions.
 
     Args:
         table: Rows.
         conditions: Names of the conditions.
     """
-    row_names = names(table, conditions=False)
-    single = len(set(row_names)) == 1
-    measured = {(row.environment, name, row.condition): row for row, name in zip(table, row_names, strict=True)}
     tables: dict[str, list[tuple[str, list[Row | None]]]] = {}
-    for environment, name in dict.fromkeys((environment, name) for environment, name, _ in measured):
-        title, line = (f"success of {name}", environment) if single else (environment, name)
-        own = [measured.get((environment, name, condition)) for condition in conditions]
-        tables.setdefault(title, []).append((line, own))
+    for environment, name, own in _under_conditions(table, conditions):
+        tables.setdefault(environment, []).append((name, own))
     return list(tables.items())
+
+
+def success_by_environment(table: Sequence[Row], conditions: Sequence[str]) -> list[ConditionTable]:
+    """Return a table for each agent: its environments by conditions.
+
+    Those measured in most environments come first, then the best.
+
+    Args:
+        table: Rows.
+        conditions: Names of the conditions.
+    """
+    tables: dict[str, list[tuple[str, list[Row | None]]]] = {}
+    for environment, name, own in _under_conditions(table, conditions):
+        tables.setdefault(f"success of {name}", []).append((environment, own))
+
+    def order(entry: ConditionTable) -> tuple[int, float, str]:
+        rates = [row.success_rate for _, own in entry[1] for row in own if row is not None]
+        return -len(entry[1]), -sum(rates) / len(rates), entry[0]
+
+    return sorted(tables.items(), key=order)
+
+
+def _under_conditions(table: Sequence[Row], conditions: Sequence[str]) -> Iterator[tuple[str, str, list[Row | None]]]:
+    """Yield environment, name and the row under each condition; None where it was not measured."""
+    row_names = names(table, conditions=False)
+    measured = {(row.environment, name, row.condition): row for row, name in zip(table, row_names, strict=True)}
+    for environment, name in dict.fromkeys((environment, name) for environment, name, _ in measured):
+        yield environment, name, [measured.get((environment, name, condition)) for condition in conditions]
 
 
 def names(table: Sequence[Row], *, conditions: bool = True) -> list[str]:

@@ -28,10 +28,13 @@ from benchmarks.analysis.tables import (
     overviews,
     rows,
     success_by_condition,
+    success_by_environment,
 )
+from benchmarks.analysis.verbs import success_by_verb
 from benchmarks.reports import plots
 from benchmarks.reports.figures import figures
 from benchmarks.reports.labels import label_descriptions
+from benchmarks.runner.episode_commands import read_commands, write_commands
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
     CellResult,
@@ -89,6 +92,7 @@ class Video:
 def report(folder: str | Path) -> list[Path]:
     """Write ``report.md``, its images and ``report.html`` into a results folder.
 
+    The commands of the episodes are written, too, where these differ: see :mod:`benchmarks.runner.episode_commands`.
     The HTML page embeds plots and videos: it can be sent as one file.
 
     Returns:
@@ -100,11 +104,13 @@ def report(folder: str | Path) -> list[Path]:
     """
     base = Path(folder)
     suite, results = read_results(base)
+    commands = write_commands(base, results)
     content = _content(base, suite, results)
     table, conditions = content["rows"], content["conditions"]
     images = [plots.png(partial(draw, table, conditions), base / name) for name, (_, draw) in IMAGES.items()]
-    written = [image for image in images if image is not None]
-    content["images"] = {image.name: IMAGES[image.name][0] for image in written}
+    drawn = [image for image in images if image is not None]
+    content["images"] = {image.name: IMAGES[image.name][0] for image in drawn}
+    written = [*([] if commands is None else [commands]), *drawn]
     written.append(write_atomically(base / MARKDOWN, _render(MARKDOWN, content)))
     content["figures"] = figures(table, results, content["rankings"], conditions)
     content["played"] = {video.file: _data_uri(base, video.file, "video/mp4") for video in content["videos"]}
@@ -145,6 +151,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "names": names(table),
         "overviews": overviews_as_trained,
         **by_condition,
+        "by_verb": success_by_verb(results, table, read_commands(base), by_condition["conditions"]),
         "rankings": ranked,
         "videos": videos,
         "versions": _versions(results),
@@ -268,12 +275,21 @@ def _failed_seeds(table: list[Row], results: list[CellResult]) -> list[tuple[str
 
 
 def _conditions(suite: JsonObject, table: list[Row]) -> Content:
-    """Return the names of the conditions, and the success under each if there are several."""
+    """Return the names of the conditions, and the success under each if there are several.
+
+    ``matrices`` has a table for each agent, unless there is one environment and several agents. ``by_condition``
+    compares several agents in each environment.
+    """
     conditions = conditions_of(table, suite)
+    several_conditions = len(conditions) > 1
+    several_agents = len(set(names(table, conditions=False))) > 1
+    several_environments = len({row.environment for row in table}) > 1
+    has_matrices = several_conditions and (several_environments or not several_agents)
     return {
         "conditions": conditions,
-        "by_condition": success_by_condition(table, conditions) if len(conditions) > 1 else [],
-        "single_agent": len(conditions) > 1 and len(set(names(table, conditions=False))) == 1,
+        "matrices": success_by_environment(table, conditions) if has_matrices else [],
+        "by_condition": success_by_condition(table, conditions) if several_conditions and several_agents else [],
+        "several_agents": several_agents or not several_conditions,
     }
 
 
@@ -285,9 +301,12 @@ def markdown_table(folder: str | Path) -> str:
 
 
 def markdown_conditions(folder: str | Path) -> str:
-    """Return the success under each condition in Markdown, a table for each environment; empty for one condition."""
+    """Return the success under each condition in Markdown; empty for one condition.
+
+    There is a table for each agent in several environments, and one for each environment of several agents.
+    """
     suite, results = read_results(folder)
-    return _render("conditions.md", _conditions(suite, rows(results))).strip()
+    return _render("conditions.md", {**_conditions(suite, rows(results)), **_progress(suite, results)}).strip()
 
 
 def markdown_overview(folder: str | Path) -> str:

@@ -18,7 +18,7 @@ from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
-from .suites import CLONE, written
+from .suites import CLONE, PUBLISHED, written
 
 
 def test_a_report_shows_what_was_measured(results: Path) -> None:
@@ -100,6 +100,23 @@ def test_a_single_agent_under_conditions_has_one_table_of_its_environments(tmp_p
     assert "<th>success of random</th><th>xarm6</th><th>panda</th>" in page.read_text()
     assert "<td>2</td><td>5, 6</td>" in page.read_text()
     assert "Under other conditions" not in page.read_text()
+
+
+def test_several_agents_under_conditions_have_a_table_of_their_environments_each() -> None:
+    folder = PUBLISHED / "generalist"
+    parts = reports.markdown(folder).split("\n\n")
+    heads = [part.splitlines()[0] for part in parts if "| panda | xarm6 | iiwa |" in part]
+    assert heads[:2] == ["| success of lam | panda | xarm6 | iiwa |", "| success of one mlp | panda | xarm6 | iiwa |"]
+    matrix = next(part for part in parts if part.startswith("| success of lam |")).splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in matrix[2:]] == list(read_suite("generalist").environments)
+    # Then the agents are compared in each environment.
+    assert [head.split(" | ")[0].strip("| ") for head in heads[2:]] == list(read_suite("generalist").environments)
+    assert "| success | LamReach-v0 |" not in reports.markdown(folder)
+    assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 8
+
+
+def test_what_a_complete_suite_does_not_measure_is_not_pending() -> None:
+    assert "pending" not in reports.markdown(PUBLISHED / "generalist")
 
 
 def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:
