@@ -14,7 +14,13 @@ from benchmarks.leaderboard.site import build_site
 from benchmarks.leaderboard.submission import SubmittedAgent, read_submission, write_submission
 from benchmarks.leaderboard.submit import submit as measure_agent
 from benchmarks.leaderboard.submit import suite_of_agent
-from benchmarks.leaderboard.verification import SHARE, Verification, verification_path, write_verification
+from benchmarks.leaderboard.verification import (
+    SHARE,
+    Verification,
+    draw_seed,
+    verification_path,
+    write_verification,
+)
 from benchmarks.leaderboard.verification import verify as measure_again
 from benchmarks.suite.demonstrations import slug
 from benchmarks.suite.fields import problem_of
@@ -109,7 +115,7 @@ def verify(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of the sample of episodes; by default it follows from the submission's checksum."),
+        typer.Option(help="Seed of the sample of episodes, to repeat a verification; by default a random one."),
     ] = None,
     share: Annotated[float, typer.Option(help="Fraction of the episodes of each cell to re-run.")] = SHARE,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
@@ -132,7 +138,9 @@ def verify(
         environments = list(dict.fromkeys(result.cell.environment for result in read.results))
         own = _agent_suite(suite, agent, read.agent.name, config, environments, allow_pickle=allow_pickle)
         folder = RUNS / "verifications" / read.checksum
-        verification = measure_again(read, published, own, folder, LocalEngine(workers), seed=seed, share=share)
+        chosen = draw_seed() if seed is None else seed
+        console.print(f"sample of seed {chosen}: --seed {chosen} repeats this verification", soft_wrap=True)
+        verification = measure_again(read, published, own, folder, LocalEngine(workers), seed=chosen, share=share)
         path = write_verification(verification_path(submission), verification)
         _show(verification)
         console.print(f"wrote {path}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -89,9 +90,13 @@ def read_verification(path: Path) -> Verification:
         raise ValueError(f"the verification {path} is damaged: {problem_of(error)}") from error
 
 
-def sample_seed(submission: Submission) -> int:
-    """Return the default seed of the sample: it is derived from the checksum, so that nobody chooses it."""
-    return int(submission.checksum[:8], 16)
+def draw_seed() -> int:
+    """Return a seed of the sample that nobody can know before.
+
+    A seed that followed from the submission could be chosen by its author: by another text in the description, until
+    the sample leaves the forged episodes out.
+    """
+    return secrets.randbits(32)
 
 
 def sample(seeds: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
@@ -113,7 +118,7 @@ def verify(
     folder: Path,
     engine: Engine,
     *,
-    seed: int | None = None,
+    seed: int,
     share: float = SHARE,
 ) -> Verification:
     """Re-run a random sample of the episodes of each cell, and compare.
@@ -126,7 +131,7 @@ def verify(
         suite: Suite of :func:`benchmarks.leaderboard.submit.suite_of_agent` with the agent to measure.
         folder: Folder for trained agents and samples; samples in it are replaced.
         engine: Engine that runs the jobs.
-        seed: Seed of the sample; by default :func:`sample_seed`.
+        seed: Seeds the sample, see :func:`draw_seed`; at least 0.
         share: Fraction of the episodes of a cell, above 0 and at most 1.
 
     Raises:
@@ -134,8 +139,9 @@ def verify(
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"share is {share}; expected more than 0 and at most 1")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; expected at least 0")
     check_episodes(submission, published)
-    chosen = sample_seed(submission) if seed is None else seed
     plans = {cell.name: PlannedCell.of(cell) for cell in suite.cells()}
     for result in submission.results:
         planned = plans.get(result.cell.name)
@@ -148,7 +154,7 @@ def verify(
             )
     seeds = {
         result.cell.name: sample(
-            [episode.seed for episode in result.evaluation.episodes], share, np.random.default_rng([chosen, index])
+            [episode.seed for episode in result.evaluation.episodes], share, np.random.default_rng([seed, index])
         )
         for index, result in enumerate(submission.results)
     }
@@ -175,7 +181,7 @@ def verify(
     return Verification(
         submission=submission.checksum,
         agent=suite.agents[0].agent,
-        seed=chosen,
+        seed=seed,
         share=share,
         cells=_cells(found, seeds),
         combined_p_value=combined([each.p_value for each in found.values() if each.test != "exact"]),

@@ -15,9 +15,10 @@ from benchmarks.__main__ import app
 from benchmarks.leaderboard.submission import Submission, read_submission, write_submission
 from benchmarks.leaderboard.submit import SubmittedAgent, submit, suite_of_agent
 from benchmarks.leaderboard.verification import (
+    Verification,
+    draw_seed,
     read_verification,
     sample,
-    sample_seed,
     verification_path,
     verify,
 )
@@ -25,7 +26,7 @@ from benchmarks.runner.results import checksum_of
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import Job, LocalEngine
 
-from .leaderboard_cases import flipped, forged, small_suite, suite_of
+from .leaderboard_cases import forged, small_suite, suite_of
 
 
 class Idle:
@@ -104,13 +105,14 @@ def test_an_honest_submission_agrees_and_a_forged_one_does_not(
         path = write_submission(tmp_path / "third.json", submission)
         # The forged file is consistent: nothing but a measurement shows what it is.
         assert read_submission(path) == submission
-        command = ["verify", str(path), "--agent", "expert", "--suite", str(file), "--workers", "1"]
+        # A fixed sample: a random one finds no forged episode in 2% of verifications of so few.
+        command = ["verify", str(path), "--agent", "expert", "--suite", str(file), "--workers", "1", "--seed", "0"]
         done = CliRunner().invoke(app, command)
         assert done.exit_code == (0 if expected else 1), done.output
         verification = read_verification(verification_path(path))
+        assert verification.seed == 0
         assert verification.agrees == expected
         assert {cell.test for cell in verification.cells} == {"exact"}
-        assert verification.seed == sample_seed(submission)
         assert [len(cell.seeds) for cell in verification.cells] == [5, 5]
         assert verification.changes == ()
 
@@ -121,16 +123,41 @@ def test_a_submission_of_other_episodes_than_those_of_its_suite_is_refused(
     _, submission = measured
     core = read_suite("core")
     with pytest.raises(ValueError, match="not measured in an environment, condition and episodes of core"):
-        verify(submission, core, suite_of(core), tmp_path / "work", Idle())
+        verify(submission, core, suite_of(core), tmp_path / "work", Idle(), seed=0)
     _, suite = small_suite(tmp_path)
     with pytest.raises(ValueError, match="share is 0"):
-        verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), share=0.0)
+        verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), seed=0, share=0.0)
+    with pytest.raises(ValueError, match="seed is -1; expected at least 0"):
+        verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), seed=-1)
 
 
-def test_the_sample_follows_from_all_of_the_submission(measured: tuple[Path, Submission]) -> None:
-    _, submission = measured
-    results = (flipped(submission.results[0], lambda place: place == 0), *submission.results[1:])
-    assert sample_seed(submission.model_copy(update={"results": results})) != sample_seed(submission)
+def test_the_author_of_a_submission_cannot_know_its_sample_and_its_seed_repeats_it(
+    measured: tuple[Path, Submission], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, _ = small_suite(tmp_path)
+    path = write_submission(tmp_path / "third.json", measured[1])
+    command = ["verify", str(path), "--agent", "expert", "--suite", str(file), "--workers", "1"]
+
+    def verification(*options: str) -> Verification:
+        done = CliRunner().invoke(app, [*command, *options])
+        assert done.exit_code == 0, done.output
+        found = read_verification(verification_path(path))
+        assert f"sample of seed {found.seed}: --seed {found.seed} repeats this verification" in done.output
+        return found
+
+    first, second = verification(), verification()
+    assert first.seed != second.seed
+    assert verification("--seed", str(first.seed)) == first
+
+
+def test_seeds_of_samples_are_drawn_from_all_of_32_bits() -> None:
+    seeds = [draw_seed() for _ in range(100)]
+    assert len(set(seeds)) > 95
+    assert max(seeds) >= 2**31 > min(seeds) >= 0
+
+
+def test_a_sample_is_a_tenth_of_the_episodes_and_at_least_five() -> None:
     chosen = sample(range(1000, 1200), 0.1, np.random.default_rng(0))
     assert len(set(chosen)) == 20
     assert set(chosen) <= set(range(1000, 1200))
