@@ -18,7 +18,7 @@ from benchmarks.leaderboard.commands import leaderboard, submit, verify
 from benchmarks.recordings.command import recordings
 from benchmarks.reports import export as exporting
 from benchmarks.reports import report as reports
-from benchmarks.reports.paper import write_paper
+from benchmarks.reports.paper import default_results, write_paper
 from benchmarks.runner import runner
 from benchmarks.runner.durations import expected_seconds
 from benchmarks.runner.results import FAILURES, cell_file, read_results
@@ -194,14 +194,19 @@ def export(
 
 @app.command(epilog="Example: python -m benchmarks paper results/core --out paper")
 def paper(
-    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    results: Annotated[
+        Path | None,
+        typer.Argument(help="A results folder; by default runs/core, or the newest one in runs.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("paper"),
     overwrite: Annotated[bool, typer.Option(help="Replace files of the same names.")] = False,
 ) -> None:
     """Write LaTeX tables, vector figures, the text of the set-up and references, for a paper."""
     with clear_errors():
+        chosen = default_results() if results is None else results
+        console.print(f"results: {chosen}", soft_wrap=True)
         with console.status("drawing figures"):
-            written = write_paper(results, out, overwrite=overwrite)
+            written = write_paper(chosen, out, overwrite=overwrite)
         for file in written:
             console.print(f"wrote {file}", soft_wrap=True)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader
 
 from agents.types import JsonObject
-from benchmarks.analysis.tables import Row, rows
+from benchmarks.analysis.tables import Row, rows, variant
 from benchmarks.reports import plots
 from benchmarks.reports.export import as_latex, escaped
-from benchmarks.runner.results import CellResult, read_results
+from benchmarks.runner.results import SUITE_FILE, CellResult, read_results
 from demos.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ CITED = {
     "dagger": "ross2011",
     "hg-dagger": "kelly2019",
     "ensemble-dagger": "menda2019",
+    "lam": "lamenvs",
     "gail": "ho2016",
     "airl": "fu2018",
     "sqil": "reddy2020",
@@ -50,7 +51,31 @@ CITED = {
     "ppo": "schulman2017",
     "sac": "haarnoja2018",
 }
-"""Key of the paper of each agent in the bibliography."""
+"""Key of the paper of each agent in the bibliography; of our own model, that of this package."""
+HINDSIGHT, FROM_OBSERVATIONS = "andrychowicz2017", "torabi2019"
+"""Keys of papers that agents use by their settings: HER and GAIfO."""
+DEFAULT_RESULTS = Path("runs") / "core"
+"""Results that a paper is about by default."""
+
+
+def default_results(runs: Path = DEFAULT_RESULTS.parent) -> Path:
+    """Return the results folder of the suite ``core``; without one, the results folder that a suite wrote last.
+
+    Args:
+        runs: Folder of results folders.
+
+    Raises:
+        FileNotFoundError: There is no results folder.
+    """
+    core = runs / DEFAULT_RESULTS.name
+    if (core / SUITE_FILE).is_file():
+        return core
+    suites = sorted(runs.glob(f"*/{SUITE_FILE}"), key=lambda path: (path.stat().st_mtime_ns, path))
+    if not suites:
+        raise FileNotFoundError(
+            f"no results in {runs}: run a suite, such as python -m benchmarks run core, or give a results folder"
+        )
+    return suites[-1].parent
 
 
 def write_paper(folder: str | Path, out: str | Path, *, overwrite: bool = False) -> list[Path]:
@@ -77,6 +102,7 @@ def write_paper(folder: str | Path, out: str | Path, *, overwrite: bool = False)
         "suite": suite,
         "missing": len(suite["cells"]) - len(results),
         "environments": list(dict.fromkeys(row.environment for row in table)),
+        "conditions": [(name, _condition_text(changes)) for name, changes in suite["conditions"].items() if changes],
         "agents": _described_agents(suite),
         "settings": _settings(results),
         "libraries": _libraries(results),
@@ -105,7 +131,7 @@ def _described_agents(suite: JsonObject) -> list[dict[str, Any]]:
             {
                 "label": entry["label"],
                 "agent": entry["agent"],
-                "reference": CITED.get(entry["agent"]),
+                "references": _references(entry),
                 "counts": counts,
                 "demonstrators": entry["demonstrators"],
                 "datasets": len(entry.get("mixture", ())),
@@ -113,6 +139,32 @@ def _described_agents(suite: JsonObject) -> list[dict[str, Any]]:
             }
         )
     return described
+
+
+def _references(entry: JsonObject) -> list[str]:
+    """Return the keys of the papers of an agent with its settings and environments; empty if it has none."""
+    agent, settings = entry["agent"], entry["settings"]
+    references = [CITED[agent]] if agent in CITED else []
+    if agent == "sac" and any(variant(environment) == "Goal" for environment in entry["environments"]):
+        references.append(HINDSIGHT)
+    if agent == "gail" and settings.get("use_actions") is False and settings.get("use_next_observations") is True:
+        references.append(FROM_OBSERVATIONS)
+    return references
+
+
+def _condition_text(changes: JsonObject) -> str:
+    """Return the changes of a condition in plain text; keywords of the environment have no prefix."""
+    parts = {**changes.get("env", {}), **{name: value for name, value in changes.items() if name != "env"}}
+    return ", ".join(f"{name} = {_plain(value)}" for name, value in parts.items())
+
+
+def _plain(value: object) -> str:
+    """Return a value of JSON in plain text."""
+    if isinstance(value, dict):
+        return f"({', '.join(f'{name} = {_plain(each)}' for name, each in value.items())})"
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(_plain, value))})"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _settings(results: Sequence[CellResult]) -> list[tuple[str, list[tuple[str, str]]]]:
