@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from agents.registry import AGENTS
 from benchmarks.runner import jobs
 from benchmarks.runner.encoders import EncoderJob, is_pretrained
-from benchmarks.runner.progress import ProgressDisplay
+from benchmarks.runner.progress import progress_display
 from benchmarks.runner.results import (
     FAILURES,
     RECORDED_EPISODES,
@@ -225,7 +225,7 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         suite: Suite to run.
         folder: Results folder, for datasets, trained agents, results and videos.
         engine: Engine that runs the jobs.
-        progress: Show progress bars.
+        progress: Show progress.
 
     Returns:
         The folder.
@@ -347,13 +347,13 @@ def run_jobs(
         work: Jobs that call :func:`benchmarks.runner.jobs.attempt`.
         folder: Results folder.
         engine: Engine that runs the jobs.
-        what: Name of the run, for the progress bars.
-        note: Text next to the progress bar.
-        progress: Show progress bars.
+        what: Name of the run, in its progress.
+        note: Text about the run.
+        progress: Show bars on a terminal, and lines in other output.
     """
     # Jobs that failed run again, or do not belong to the suite any more.
     shutil.rmtree(folder / FAILURES, ignore_errors=True)
-    with ProgressDisplay(what, len(work), note, disable=not progress) as shown:
+    with progress_display(what, len(work), note, disable=not progress) as shown:
         for job, problem in engine.run(work, on_crash=_on_crash, on_progress=shown.update if progress else None):
             shown.ended(job, failed=bool(problem))
 
