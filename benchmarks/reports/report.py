@@ -215,7 +215,7 @@ def command(suite: JsonObject) -> str:
 
 
 def _is_shipped(suite: JsonObject) -> bool:
-    """Return True if it is a suite of the package, apart from extra agents."""
+    """Return True if it is a suite of the package, apart from its note and extra agents."""
     if suite["name"] not in suite_names():
         return False
     shipped = read_suite(suite["name"]).model_dump(mode="json")
@@ -223,7 +223,7 @@ def _is_shipped(suite: JsonObject) -> bool:
     return all(
         shipped[part] == value
         for part, value in {**suite, "agents": agents}.items()
-        if part not in ("cells", "extra_agents")
+        if part not in ("note", "cells", "extra_agents")
     )
 
 

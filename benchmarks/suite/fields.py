@@ -52,6 +52,13 @@ def _text(text: str) -> str:
     return text
 
 
+def _paragraph(text: str) -> str:
+    words = " ".join(text.split())
+    if not words or not words.isprintable():
+        raise ValueError(f"found {text!r}; expected a text without control characters")
+    return words
+
+
 def _environment(name: str) -> str:
     module, colon, own = name.rpartition(":")
     try:
@@ -92,6 +99,8 @@ Count = Annotated[int, Field(ge=1, lt=2**32)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, AfterValidator(_text)]
 """String without control characters, "|" and ",", for tables."""
+Paragraph = Annotated[str, AfterValidator(_paragraph)]
+"""A text of one or several lines, which become one."""
 Items = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
 """A list of at least one item."""
 Distinct = Annotated[Items[T], AfterValidator(_distinct)]

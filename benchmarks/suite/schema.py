@@ -21,6 +21,7 @@ from benchmarks.suite.fields import (
     EnvKeywords,
     Items,
     OneOrMore,
+    Paragraph,
     Seed,
     SuiteModel,
     Text,
@@ -157,6 +158,7 @@ class SuiteKeys(SuiteModel):
     """The file of a suite."""
 
     name: SuiteName
+    note: Paragraph | None = None
     agents: Items[AgentKeys]
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None

@@ -203,6 +203,9 @@ class Suite(SuiteModel):
     """Agents, environments and conditions to measure."""
 
     name: str
+    note: str | None = Field(
+        default=None, description="What a reader of its report must know; no result depends on it."
+    )
     agents: tuple[AgentEntry, ...]
     demonstration_seed: int | None = Field(default=None, description="Seed of the collection of demonstrations.")
     training_seeds: tuple[int, ...] = Field(default=(), description="Seeds of the training runs.")
@@ -213,6 +216,10 @@ class Suite(SuiteModel):
         default={AS_TRAINED: {}}, description="Changes of each condition, by name: fields of a ``Condition``."
     )
     extra_agents: tuple[str, ...] = Field(default=(), description="Agents that the file of the suite does not name.")
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
+        return without_unused(serialize(self))
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -275,7 +282,7 @@ class SpeedSuite(SuiteModel):
         return self.environments == tuple(lam_envs.ENV_IDS)
 
 
-UNUSED = ("env", "training_env", "motion", "mixture", "pretraining", "adaptation")
+UNUSED = ("note", "env", "training_env", "motion", "mixture", "pretraining", "adaptation")
 """Names of what most suites do not use, and files of earlier versions do not have."""
 
 

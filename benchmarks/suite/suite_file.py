@@ -122,7 +122,7 @@ def read_suite(name: str, extra_agents: tuple[str, ...] = (), *, allow_pickle: b
     with _errors_with_location(path, data):
         if file.videos is not None and file.videos.agent not in labels:
             raise _SuiteError(f"{file.videos.agent!r} is not among the agents", "videos", "agent")
-        same = {name: getattr(file, name) for name in ("name", "demonstration_seed", "evaluation", "videos")}
+        same = {name: getattr(file, name) for name in ("name", "note", "demonstration_seed", "evaluation", "videos")}
         suite = Suite(
             **same,
             agents=tuple(entries),

@@ -13,12 +13,12 @@ import pytest
 from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
-from benchmarks.runner.results import read_cell, read_results, write_cell
+from benchmarks.runner.results import read_cell, read_results, write_cell, write_suite
 from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
-from .suites import CLONE, PUBLISHED, written
+from .suites import CLONE, PUBLISHED, published, written
 
 
 def test_a_report_shows_what_was_measured(results: Path) -> None:
@@ -117,6 +117,30 @@ def test_several_agents_under_conditions_have_a_table_of_their_environments_each
 
 def test_what_a_complete_suite_does_not_measure_is_not_pending() -> None:
     assert "pending" not in reports.markdown(PUBLISHED / "generalist")
+
+
+def test_the_note_of_a_suite_is_under_the_title_of_its_report_and_makes_no_result_outdated(
+    results: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("agents", "datasets")))
+    without = read_suite(written(tmp_path), ("tests.benchmarks.third_party:ZeroAgent",))
+    suite = read_suite(
+        written(tmp_path, note="No claim about\n  <b>speed</b> [1]."), ("tests.benchmarks.third_party:ZeroAgent",)
+    )
+    assert suite.cells() == without.cells()
+    assert runner.missing(suite, folder).names() == []
+    write_suite(folder, suite)
+    reports.report(folder)
+    text = (folder / "report.md").read_text()
+    assert text.startswith("# Suite small\n\nNo claim about &lt;b&gt;speed&lt;/b&gt; \\[1\\].\n\n| success |")
+    page = (folder / "report.html").read_text()
+    assert "<h1>Suite small</h1>\n<p>No claim about &lt;b&gt;speed&lt;/b&gt; [1].</p>" in page
+
+
+def test_a_suite_of_ours_is_ours_with_another_note() -> None:
+    stored = published("generalist")[0]
+    assert reports.command({**stored, "note": "an earlier one"}) == "python -m benchmarks run generalist"
+    assert reports.command({**stored, "demonstration_seed": 2}) == "python -m benchmarks run SUITE.yaml"
 
 
 def test_markup_in_a_name_stays_text(results: Path, tmp_path: Path) -> None:

@@ -238,6 +238,7 @@ def test_agents_learn_in_environments_with_other_keywords_than_they_are_measured
 
 def test_keywords_that_are_not_used_are_not_stored(results: Path) -> None:
     stored = json.loads((results / "suite.json").read_text())
+    assert "note" not in stored
     for part in (*stored["agents"], *stored["cells"]):
         assert not {"env", "training_env", "motion"} & set(part)
 
