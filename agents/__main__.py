@@ -33,6 +33,7 @@ from agents.training.arguments import (
     EnvKeywords,
     Episodes,
     Overwrite,
+    Play,
     Processes,
     Recipe,
     Root,
@@ -40,6 +41,7 @@ from agents.training.arguments import (
     check_free,
     check_processes,
     load_datasets,
+    load_play,
     read_settings,
     recipe_datasets,
     training_environments,
@@ -68,8 +70,9 @@ app = typer.Typer(
 
 
 @app.command(
-    epilog="Example: python -m agents train bc --env LamGrasp-v0 "
-    "--demos lam/LamGrasp-expert-100-seed0-v0 --seed 0 --out runs/bc"
+    epilog="Examples: python -m agents train bc --env LamGrasp-v0 "
+    "--demos lam/LamGrasp-expert-100-seed0-v0 --seed 0 --out runs/bc; python -m agents train bco --env LamGrasp-v0 "
+    "--demos lam/LamGrasp-expert-100-seed0-v0 --play lam/LamGrasp-noisy-20-seed0-v0 --out runs/bco"
 )
 def train(
     agent: Annotated[str, typer.Argument(help="Name of an agent, or package.module:Class.")],
@@ -77,6 +80,7 @@ def train(
     env: Environments = [],  # noqa: B006  (typer reads the default; nobody changes it)
     demonstrations: Demonstrations = [],  # noqa: B006
     recipe: Recipe = None,
+    play: Play = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
     budget: Annotated[
         int | None,
@@ -115,11 +119,14 @@ def train(
         check_processes(spec, processes)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
         datasets = load_datasets(agent, spec, demonstrations, root, cached=cache_frames)
+        played = load_play(agent, spec, play, root, cached=cache_frames)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.
         learner: Any = agent_instance
         where = environments if spec.takes_several_environments else environments[0]
         how: dict[str, Any] = {"run": run} if spec.takes_run else {"progress": True}
+        if played:
+            how["play"] = played
         learner.learn(learned, where, seed=seed, budget=budget, **how)
         # Another training may have been saved there meanwhile.
         check_free(out, overwrite=overwrite)
@@ -336,9 +343,12 @@ def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
 
 
 def _stages(training: JsonObject) -> list[tuple[str, str]]:
-    """Return the pre-trained encoder and the adaptations of a saved agent, as rows of a table."""
+    """Return the play, the pre-trained encoder and the adaptations of a saved agent, as rows of a table."""
     rows = []
     encoder, adaptations = training.get("encoder"), training.get("adaptations", [])
+    play = training.get("play")
+    if isinstance(play, dict):
+        rows.append(("play", f"{play.get('id')} ({play.get('episodes')} episodes), SHA-256 {play.get('checksum')}"))
     if isinstance(encoder, dict):
         rows.append(("encoder", f"{encoder.get('method')}, SHA-256 {encoder.get('checksum')}"))
     for each in adaptations if isinstance(adaptations, list) else []:

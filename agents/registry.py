@@ -73,6 +73,7 @@ class AgentSpec:
         takes_several_environments: True if ``learn`` also takes a list of environments, and of their datasets, and a
             saved agent acts in each of them.
         takes_processes: True if several processes can train it together.
+        takes_play: True if ``learn`` takes ``play``: further episodes of any quality, whose actions are known.
         make: Makes the agent from an environment and settings; None if the class does.
     """
 
@@ -85,6 +86,7 @@ class AgentSpec:
     takes_run: bool = False
     takes_several_environments: bool = False
     takes_processes: bool = False
+    takes_play: bool = False
     make: Callable[..., Policy] | None = None
     choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None
 

@@ -246,6 +246,10 @@ class BehaviorCloning(PolicyAgent):
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
+        self._fit(data, env, seed, budget, run)
+
+    def _fit(self, data: DemonstrationData, env: Env, seed: int, budget: int | None, run: Run) -> None:
+        """Fit the policies, after the training was recorded."""
         settings: BCSettings = self.settings
         encoder = load_encoder(settings)
         record_encoder(self.training, encoder)

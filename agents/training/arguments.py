@@ -44,6 +44,13 @@ Demonstrations = Annotated[
         "--demos", "--dataset", help="Id of a dataset, or its folder; not for dqn, ppo and sac. Repeat it for more."
     ),
 ]
+Play = Annotated[
+    list[str],
+    typer.Option(
+        help="Id of a dataset of episodes of any quality whose actions are known, or its folder; only for bco. "
+        "Repeat it for more."
+    ),
+]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -115,6 +122,26 @@ def load_datasets(
         return None
     if not given:
         raise ValueError(f"agent {name} needs demonstrations: give a dataset by --demos")
+    return load_each(given, root, cached=cached)
+
+
+def load_play(
+    name: str, spec: AgentSpec, given: Sequence[str], root: Path | None, *, cached: bool = False
+) -> list[minari.MinariDataset]:
+    """Load the further episodes of an agent that learns from play; none if none are given.
+
+    Args:
+        name: Name of the agent.
+        spec: Its spec.
+        given: Ids or folders of datasets.
+        root: Folder of all datasets.
+        cached: Write the frame caches of the datasets that need one; see :func:`load_each`.
+
+    Raises:
+        ValueError: Datasets are given to an agent that does not learn from play.
+    """
+    if given and not spec.takes_play:
+        raise ValueError(f"agent {name} does not learn from play: remove --play, or give the datasets by --demos")
     return load_each(given, root, cached=cached)
 
 

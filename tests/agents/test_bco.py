@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import agents
 import demos
+from agents.__main__ import app
 from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.data.relabeled import RelabeledDemonstrations
 from agents.imitation.observation import bco
@@ -77,6 +80,59 @@ def test_play_can_replace_exploration(datasets: Any, make: Make, monkeypatch: py
     labels = labels_of(agent, dataset, env, monkeypatch, play=dataset)
     executed = np.concatenate([episode.actions for episode in dataset.iterate_episodes()])
     assert np.abs(labels - executed).mean() < 0.2
+
+
+def test_executed_actions_of_play_are_learned_not_its_labels(make: Make, tmp_path: Path) -> None:
+    play = demos.collect("LamReach-v0", episodes=6, demonstrator="noisy", root=tmp_path)
+    episodes = list(play.iterate_episodes())
+    executed = np.concatenate([episode.infos["executed_action"][1:] for episode in episodes])
+    labels = np.concatenate([episode.actions for episode in episodes])
+    assert np.abs(executed - labels).max() > 0.1
+    agent = agents.make("bco", make("LamReach-v0"), **{**SMALL, "exploration_steps": 0})
+    inferred = agent.label(DemonstrationData(play), make("LamReach-v0"), seed=0, play=play).transitions().actions
+    assert np.abs(inferred.numpy() - executed).mean() < 0.5 * np.abs(inferred.numpy() - labels).mean()
+
+
+def test_a_training_records_its_play_and_does_not_resume_with_another(
+    datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    data, env = reach(datasets), make("LamReach-v0")
+    play, other = (demos.collect("LamReach-v0", episodes=4, seed=seed, root=tmp_path) for seed in (7, 8))
+    agent = agents.make("bco", env, **SMALL)
+    run = Fragile(tmp_path / "run")
+    run.left = 1
+    with pytest.raises(KilledError):
+        agent.learn(data, env, seed=0, play=play, run=run)
+    with pytest.raises(ValueError, match="holds an unfinished training with another play"):
+        agent.learn(data, env, seed=0, play=other, run=agents.Run(tmp_path / "run"))
+    agent.learn(data, env, seed=0, play=play, run=agents.Run(tmp_path / "run"))
+    assert agent.training["play"]["id"] == play.id
+    assert agent.training["play"]["episodes"] == 4
+    assert agent.training["demonstrations"]["id"] == data.id
+
+
+def test_play_is_given_in_a_command(datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    out = tmp_path / "bco"
+    command = [
+        "--env",
+        "LamReach-v0",
+        "--demos",
+        ids["LamReach-v0"],
+        "--play",
+        ids["LamReach-v0"],
+        "--root",
+        str(root),
+    ]
+    settings = ["--config", "exploration_steps=0", "--budget", "1", "--eval-episodes", "0"]
+    trained = CliRunner().invoke(app, ["train", "bco", *command, *settings, "--out", str(out)])
+    assert trained.exit_code == 0, trained.stderr
+    shown = CliRunner().invoke(app, ["show", str(out)])
+    assert re.search(rf"play +{ids['LamReach-v0']} \(\d+ episodes\)", shown.stdout)
+    failed = CliRunner().invoke(app, ["train", "bc", *command, "--out", str(tmp_path / "bc")])
+    assert failed.exit_code == 2
+    assert "agent bc does not learn from play: remove --play" in failed.stderr
+    assert not (tmp_path / "bc").exists()
 
 
 def test_iterations_add_transitions_of_the_policy(datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,15 @@ class BCO(BehaviorCloning):
         ValueError: An unknown setting, or a value out of range.
     """
 
-    spec = AgentSpec("bco", settings=BCOSettings, needs_environment=True, budget_unit="epochs", takes_run=True)
+    spec = AgentSpec(
+        "bco",
+        version=2,
+        settings=BCOSettings,
+        needs_environment=True,
+        budget_unit="epochs",
+        takes_run=True,
+        takes_play=True,
+    )
 
     def learn(
         self,
@@ -113,17 +121,24 @@ class BCO(BehaviorCloning):
             budget: Epochs of the policy; by default the setting.
             progress: Show a progress bar.
             run: Checkpoints, log and periodic evaluation; by default none.
-            play: Further episodes whose actions are known, of any quality.
+            play: Further episodes whose actions are known, of any quality. The executed actions are read.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or fewer steps than a minibatch; the observations are
-                images alone; or there are no transitions with known actions.
+            ValueError: Demonstrations or play have other spaces; there are fewer steps than a minibatch; the
+                observations are images alone; or there are no transitions with known actions.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
-        labeled = self.label(data, env, seed=seed, budget=budget, device=run.device, play=play)
-        super().learn(labeled, env, seed=seed, budget=budget, run=run)
+        further = None if play is None else DemonstrationData.of(play)
+        if further is not None and self.training is not None:
+            self.training["play"] = {
+                "id": further.id,
+                "episodes": len(further.episodes),
+                "checksum": further.checksum,
+            }
+        labeled = self.label(data, env, seed=seed, budget=budget, device=run.device, play=further)
+        self._fit(labeled, env, seed, budget, run)
 
     def label(
         self,
@@ -157,10 +172,13 @@ class BCO(BehaviorCloning):
         return labeled
 
     def _recorded(self, play: DemonstrationData, inputs: InverseInputs) -> list[tuple[Rows, Array]]:
-        """Return inputs and actions of recorded episodes."""
+        """Return inputs and executed actions of recorded episodes, which may differ from the recorded labels."""
         play.check_spaces(self.observation_space, self.action_space)
-        actions = [episode.actions for episode in play.iterate_episodes()]
-        return list(zip(inputs.of_episodes(play), actions, strict=True))
+        dtype = self.action_space.dtype
+        return [
+            (inputs.of_episode(episode), episode.executed_actions.astype(dtype, copy=False))
+            for episode in play.iterate_episodes()
+        ]
 
     def _inferred(
         self,

@@ -18,6 +18,7 @@ from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_k
 from agents.policies.torch_policy import TorchPolicy
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.types import Array, Env, Memory, Observation, Space, Tensors
+from demos.datasets.episode import Episode
 from demos.datasets.statistics import Statistics, array_statistics
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
@@ -90,10 +91,11 @@ class InverseInputs:
 
     def of_episodes(self, data: DemonstrationData) -> list[Rows]:
         """Return the inputs of the steps of each demonstration. Actions are not read."""
-        return [
-            self(*(_between(episode.observations, begin, end) for begin, end in ((0, -1), (1, None))))
-            for episode in data.iterate_episodes()
-        ]
+        return [self.of_episode(episode) for episode in data.iterate_episodes()]
+
+    def of_episode(self, episode: Episode) -> Rows:
+        """Return the inputs of the steps of an episode. Actions are not read."""
+        return self(*(_between(episode.observations, begin, end) for begin, end in ((0, -1), (1, None))))
 
 
 def _between(observations: Observation, begin: int, end: int | None) -> Observation:
