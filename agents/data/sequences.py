@@ -25,7 +25,7 @@ class SequenceBatch:
         observations: Observations up to the step, shape (N, H, ...); a dict of such.
         observation_is_pad: Shape (N, H): True where the first observation is repeated before the start.
         actions: Actions, shape (N, A, ...).
-        action_is_pad: Shape (N, A): True where an action is repeated outside the episode.
+        action_is_pad: Shape (N, A): True where an action is repeated outside the episode, or is not to be learned.
         episodes: Number of the episode of each window, shape (N,).
     """
 
@@ -99,6 +99,8 @@ class Sequences:
         obs_horizon: Number of observations.
         action_horizon: Number of actions from the step on.
         past_actions: Number of actions before the step.
+        labeled: True for steps whose action is to be learned, shape (steps,); the actions of others are marked as
+            padding. None for all.
     """
 
     def __init__(
@@ -108,9 +110,11 @@ class Sequences:
         obs_horizon: int,
         action_horizon: int,
         past_actions: int,
+        labeled: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._source = source
         self._steps = steps
+        self._labeled = labeled
         self._observed = np.arange(1 - obs_horizon, 1)
         self._acted = np.arange(-past_actions, action_horizon)
 
@@ -131,11 +135,14 @@ class Sequences:
             actions = held_actions[torch.from_numpy(np.clip(acted, starts, ends - 1))]
         else:
             observations, actions = read_windows(self._source, steps.rows)
+        is_pad = (acted < starts) | (acted >= ends)
+        if self._labeled is not None:
+            is_pad |= ~self._labeled[np.clip(acted, starts, ends - 1)]
         return SequenceBatch(
             observations,
             torch.from_numpy(observed < starts),
             actions,
-            torch.from_numpy((acted < starts) | (acted >= ends)),
+            torch.from_numpy(is_pad),
             torch.from_numpy(steps.episodes),
         )
 

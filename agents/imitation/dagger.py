@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import Field, create_model
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import NamedFeatures, feature_indices
 from agents.imitation.bc import BCPolicy, SharedBCSettings
-from agents.imitation.labels import Labels
+from agents.imitation.labels import LabeledSteps, Labels, demonstrated, joined
 from agents.imitation.sequence.act import ACT
 from agents.imitation.sequence.agent import SequenceAgent, horizons_of
 from agents.imitation.sequence.bc_rnn import RecurrentBC
@@ -61,30 +61,43 @@ class LabelSettings(AgentSettings):
     )
 
 
-class DAggerSettings(LabelSettings, SharedBCSettings):
-    """Settings of DAgger with bc: those that it shares with BC, and its own."""
+class BCLearnerSettings(SharedBCSettings):
+    """Settings of an agent that learns from labels, with bc as its learner."""
 
     later: ClassVar[frozenset[str]] = SharedBCSettings.later | {"learner"}
 
     learner: Literal["bc", "bc-rnn", "act", "diffusion"] = Field(
         "bc",
-        description="Agent that learns from the labels; for others than bc, its settings are settings of dagger too.",
+        description="Agent that learns from the labels; for others than bc, its settings are settings of this agent "
+        "too.",
     )
 
 
+class DAggerSettings(LabelSettings, BCLearnerSettings):
+    """Settings of DAgger with bc: those that it shares with BC, and its own."""
+
+
 @cache
-def _settings_with(learner: str) -> type[AgentSettings]:
-    """Return the class of the settings of DAgger with a learner: those of the learner and DAgger's own."""
-    own = cast("type[AgentSettings]", LEARNERS[learner].spec.settings)
+def _settings_with(own: type[AgentSettings], learner: str) -> type[AgentSettings]:
+    """Return the class of the settings of an agent with a learner: those of the learner and the agent's own."""
+    learning = cast("type[AgentSettings]", LEARNERS[learner].spec.settings)
     field: Any = Field(learner, pattern=f"^{re.escape(learner)}$", description="Agent that learns from the labels.")
-    name = f"DAggerSettingsWith{learner.title().replace('-', '')}"
-    return create_model(name, __base__=(LabelSettings, own), learner=(str, field))
+    name = f"{own.__name__}With{learner.title().replace('-', '')}"
+    return create_model(name, __base__=(own, learning), learner=(str, field))
 
 
-def choose_settings(given: Mapping[str, object]) -> type[AgentSettings]:
-    """Return the class of the settings for the learner that they name."""
+def choose_settings(
+    own: type[AgentSettings], with_bc: type[AgentSettings], given: Mapping[str, object]
+) -> type[AgentSettings]:
+    """Return the class of the settings for the learner that they name.
+
+    Args:
+        own: Class of the agent's own settings.
+        with_bc: Class of its settings with bc.
+        given: Settings that are given, by name.
+    """
     learner = given.get("learner")
-    return _settings_with(learner) if isinstance(learner, str) and learner in LEARNERS else DAggerSettings
+    return _settings_with(own, learner) if isinstance(learner, str) and learner in LEARNERS else with_bc
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,7 @@ class DAgger(PolicyAgent):
         needs_environment=True,
         budget_unit="labels",
         takes_run=True,
-        choose_settings=choose_settings,
+        choose_settings=partial(choose_settings, LabelSettings, DAggerSettings),
     )
 
     def __init__(self, env: Env, **settings: Any) -> None:
@@ -208,20 +221,31 @@ class DAgger(PolicyAgent):
         run: Run,
     ) -> None:
         record_encoder(self.training, load_encoder(self.settings))
-        initial = max(1, round(self.settings.initial_fraction * len(data.episodes)))
-        labels = Labels.of(data, range(initial))
-        iterations = self._iterations(len(labels), horizon_of(env), budget or data.total_steps)
+        numbers = range(max(1, round(self.settings.initial_fraction * len(data.episodes))))
+        initial = labels = demonstrated(data, numbers)
+        collected: Labels | None = None
+        iterations = self._iterations(len(initial), horizon_of(env), budget or data.total_steps)
         with run.training(self.spec.name, iterations[-1].before + iterations[-1].epochs, "epochs"):
-            state = run.restored() or {"iterations": 0, "labels": None, "loop": None}
-            if state["labels"] is not None:
-                labels = Labels.from_state(state["labels"])
+            state = run.restored() or {"iterations": 0, "collected": None, "loop": None}
+            if "collected" not in state:
+                raise ValueError(
+                    f"{run.folder} holds a checkpoint of an earlier version of lam-envs: choose another folder, or "
+                    "delete it to train from scratch"
+                )
+            if state["collected"] is not None:
+                collected = Labels.from_state(state["collected"])
+                labels = joined(initial, collected)
             for finished, iteration in enumerate(iterations[state["iterations"] :], start=state["iterations"]):
-                # Images of large datasets stay in their files: a checkpoint holds labels only where they are in
-                # memory.
-                checkpoint = {"iterations": finished, "labels": labels.state()}
+                # The demonstrations are in their dataset: a checkpoint holds only the new labels.
+                checkpoint = {
+                    "iterations": finished,
+                    "collected": None if collected is None else collected.state(),
+                }
                 self._fit(iteration, labels, seed, checkpoint, state, env, run)
                 if iteration.episodes:
-                    labels = labels + self._rollouts(iteration, rollouts, expert, seed)
+                    fresh = self._rollouts(iteration, rollouts, expert, seed)
+                    collected = fresh if collected is None else collected + fresh
+                    labels = joined(initial, collected)
         self.training = {**(self.training or {}), "labels": len(labels)}
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[Iteration]:
@@ -259,7 +283,7 @@ class DAgger(PolicyAgent):
     def _fit(
         self,
         iteration: Iteration,
-        labels: Labels,
+        labels: LabeledSteps,
         seed: int,
         checkpoint: State,
         state: State,
@@ -283,11 +307,10 @@ class DAgger(PolicyAgent):
             policy = self.new_policy()
             initialize(policy, load_encoder(settings), freeze=settings.freeze_encoder)
             masked = feature_indices(settings.masked_features, env)
+            if isinstance(policy, SequencePolicy) or settings.standardize:
+                policy.fit_normalizer(labels.statistics_sums().result(), masked)
             if isinstance(policy, SequencePolicy):
-                policy.fit_normalizer(labels.statistics(), masked)
                 policy.fit_words(labels.instructions())
-            elif settings.standardize:
-                policy.fit_normalizer(labels.statistics(), masked)
             loop: TrainingLoop[BCPolicy | SequencePolicy] = TrainingLoop(
                 policy,
                 self._examples(labels),
@@ -311,10 +334,10 @@ class DAgger(PolicyAgent):
                 run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
             self.policy = loop.result()
 
-    def _examples(self, labels: Labels) -> Examples:
+    def _examples(self, labels: LabeledSteps) -> Examples:
         """Return the steps to learn from, or windows around them."""
         if isinstance(self.settings, SharedBCSettings):
-            return labels.steps
+            return labels.transitions()
         return labels.sequences(*horizons_of(LEARNERS[self.settings.learner], self.settings))
 
     def _loop_settings(self, epochs: int, count: int) -> LoopSettings:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.data.demonstrations import Transitions
 from agents.imitation.bc import MAX_ENSEMBLE, BCPolicy, SharedBCSettings
 from agents.imitation.dagger import Iteration
 from agents.imitation.hg_dagger import HGDAgger
-from agents.imitation.labels import Labels
+from agents.imitation.labels import LabeledSteps, Labels
 from agents.policies.ensemble import EnsemblePolicy
 from agents.registry import AgentSpec
 from agents.training.settings import Count
@@ -22,7 +22,7 @@ from agents.types import Array, Observation, Tensors
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map
 
-BATCH = 4096
+BATCH = 512
 """Labels in one forward pass."""
 
 
@@ -56,6 +56,16 @@ class EnsembleDAggerSettings(SharedBCSettings):
         "labels so far.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_learner(cls, given: Mapping[str, object]) -> Mapping[str, object]:
+        if "learner" in given:
+            raise ValueError(
+                f"learner is {given['learner']!r}, but ensemble-dagger has only bc: policies of other learners also "
+                "disagree where the demonstrations are ambiguous. Remove learner, or use dagger or hg-dagger"
+            )
+        return given
+
 
 class EnsembleDAgger(HGDAgger):
     """EnsembleDAgger: the policy acts, and queries the expert where an ensemble of policies disagrees.
@@ -78,6 +88,11 @@ class EnsembleDAgger(HGDAgger):
     computed from the labels of each iteration. As in `dagger`, the policy acts for as many steps as the remaining
     demonstrations have, and each policy is trained from scratch. The policies of an ensemble see the same
     minibatches. The training record contains the number of `labels`, including the initial demonstrations.
+
+    **Learner.** The policies are those of `bc`, and there is no setting `learner`. Policies of `bc-rnn` and
+    `diffusion` choose one of several ways to act: those of an ensemble differ where the demonstrations do, not only
+    far from them, and their mean is none of these ways. The actions of a chunk are executed without a new prediction,
+    in which disagreement could show. `dagger` and `hg-dagger` have other learners.
 
     **When not to use it.** When labels cost nothing: `dagger` queries the expert in every state. When all policies
     make the same mistake: they agree, and do not query.
@@ -106,11 +121,12 @@ class EnsembleDAgger(HGDAgger):
         spaces = self.observation_space, self.action_space
         return EnsemblePolicy([BCPolicy(*spaces, self.settings) for _ in range(self.settings.ensemble_size)])
 
-    def _fit(self, iteration: Iteration, labels: Labels, *rest: Any) -> None:
+    def _fit(self, iteration: Iteration, labels: LabeledSteps, *rest: Any) -> None:
         """Fit a new ensemble to all labels, and set the disagreement above which it queries the expert."""
         super()._fit(iteration, labels, *rest)
         if iteration.episodes:
-            batches = (labels.steps[start : start + BATCH] for start in range(0, len(labels), BATCH))
+            steps = labels.transitions()
+            batches = (steps[start : start + BATCH] for start in range(0, len(labels), BATCH))
             values = torch.cat([self._disagreement(batch.observations) for batch in batches])
             self._threshold = float(values.quantile(self.settings.disagreement_quantile))
 

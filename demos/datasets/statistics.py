@@ -64,15 +64,24 @@ def statistics(dataset: minari.MinariDataset, *, progress: bool = False) -> dict
 
 
 class StatisticsSums:
-    """Running statistics of episodes, for code that reads the episodes anyway."""
+    """Running statistics of episodes or steps, for code that reads them anyway."""
 
     def __init__(self) -> None:
         self._sums: dict[str, _Sums] = {}
 
     def add(self, episode: Episode) -> None:
         """Add the observations and actions of an episode."""
-        for name, values in tree_leaves({OBSERVATION: episode.observations, ACTION: episode.actions}):
+        self.add_steps(episode.observations, episode.actions)
+
+    def add_steps(self, observations: Observation, actions: Array) -> None:
+        """Add observations and actions, each an array of shape (N, ...) or a dict of such."""
+        for name, values in tree_leaves({OBSERVATION: observations, ACTION: actions}):
             self._sums.setdefault(name, _Sums()).add(np.asarray(values))
+
+    def merge(self, other: StatisticsSums) -> None:
+        """Add what other sums were computed from."""
+        for name, sums in other._sums.items():
+            self._sums.setdefault(name, _Sums()).merge(sums)
 
     def result(self) -> dict[str, Statistics]:
         """Return the statistics by the names of :func:`statistics`."""
@@ -111,6 +120,12 @@ class _Sums:
             mean = values.mean(axis=0)
             squares = np.square(values - mean).sum(axis=0)
             self._merge(len(values), mean, squares, values.min(axis=0), values.max(axis=0))
+
+    def merge(self, other: _Sums) -> None:
+        self._steps += other._steps
+        self._merge(
+            other._count, *(np.asarray(each) for each in (other._mean, other._squares, other._min, other._max))
+        )
 
     def _merge(self, count: int, mean: Numbers, squares: Numbers, low: Numbers, high: Numbers) -> None:
         total = self._count + count

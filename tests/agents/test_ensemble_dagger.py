@@ -96,3 +96,10 @@ def test_discrete_actions_are_chosen_by_vote(make: Make) -> None:
     chosen = policy.predict_action(seen)[0]
     assert bool((votes == chosen).any(dim=0).all())
     torch.testing.assert_close(policy.disagreement(seen), (votes != chosen).float().mean(dim=0))
+
+
+def test_other_learners_are_refused_with_the_reason(make: Make) -> None:
+    with pytest.raises(
+        ValueError, match=r"learner is 'act', but ensemble-dagger has only bc: .* use dagger or hg-dagger"
+    ):
+        agents.make("ensemble-dagger", make("LamReach-v0"), learner="act")

@@ -15,7 +15,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import Case, TuningSettings
 from agents.imitation.bc import BCPolicy, BehaviorCloning
 from agents.imitation.dagger import LEARNERS, DAgger
-from agents.imitation.labels import Labels
+from agents.imitation.labels import LabeledSteps, demonstrated, joined
 from agents.imitation.sequence.agent import SequenceAgent, horizons_of
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
@@ -42,15 +42,15 @@ def trainable_policies(agent: PolicyAgent) -> list[TorchPolicy[Any]]:
     return list(found)
 
 
-def replayed(data: DemonstrationData | None) -> Labels | None:
+def replayed(data: DemonstrationData | None) -> LabeledSteps | None:
     """Return the steps of demonstrations that an agent has learned from."""
-    return None if data is None else Labels.of(data, range(len(data.episodes)))
+    return None if data is None else demonstrated(data, range(len(data.episodes)))
 
 
 def tune(
     case: Case,
-    new: Labels,
-    old: Labels | None,
+    new: LabeledSteps,
+    old: LabeledSteps | None,
     *,
     updates: int,
     stage: int,
@@ -74,7 +74,7 @@ def tune(
         ValueError: The training diverged.
     """
     settings: TuningSettings = case.settings
-    labels = new if old is None or not settings.replay_share else new + old
+    labels = new if old is None or not settings.replay_share else joined(new, old)
     sampler = _sampler(len(new), len(labels) - len(new), settings.replay_share)
     saved: State = case.saved.get("tuning") or {}
     resumes = saved.get("stage") == stage
@@ -134,14 +134,14 @@ def _sampler(new: int, old: int, share: float) -> Sampler:
     return sample
 
 
-def _examples(agent: PolicyAgent, labels: Labels) -> Examples:
+def _examples(agent: PolicyAgent, labels: LabeledSteps) -> Examples:
     """Return the steps to learn from, or windows around them."""
     horizons: Sequence[int] | None = None
     if isinstance(agent, SequenceAgent):
         horizons = horizons_of(type(agent), agent.settings)
     elif isinstance(agent, DAgger) and isinstance(agent.policy, SequencePolicy):
         horizons = horizons_of(LEARNERS[agent.settings.learner], agent.settings)
-    return labels.steps if horizons is None else labels.sequences(*horizons)
+    return labels.transitions() if horizons is None else labels.sequences(*horizons)
 
 
 def _loop_settings(agent: PolicyAgent, settings: TuningSettings, epochs: int, batch: int) -> LoopSettings:

@@ -8,7 +8,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import AdaptationMethod, Case, TuningSettings
 from agents.deployment.adaptation.rollouts import labels_of, rollout
 from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
-from agents.imitation.labels import Labels
+from agents.imitation.labels import LabeledSteps, Labels, demonstrated
 from agents.training.policy_agent import PolicyAgent
 from agents.training.stable_baselines.training import rollout_env
 from agents.types import State
@@ -33,21 +33,25 @@ class AdaptByDemonstrations(AdaptationMethod):
         trainable_policies(case.agent)
         settings: TuningSettings = case.settings
         data = case.demonstrations
-        labels = self._collected(case) if data is None else self._given(case, data)
-        collected = None if data is not None else {"attempts": 0, "labels": labels.state()}
+        labels: LabeledSteps
+        if data is None:
+            labels = own = self._collected(case)
+            collected = {"attempts": 0, "labels": own.state()}
+        else:
+            labels, collected = self._given(case, data), None
         with case.run.training(f"{case.agent.spec.name} on demonstrations", settings.updates, "updates"):
             tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0, collected=collected)
         return case.agent
 
     @staticmethod
-    def _given(case: Case, data: DemonstrationData) -> Labels:
+    def _given(case: Case, data: DemonstrationData) -> LabeledSteps:
         """Return the first given demonstrations, as many as the budget."""
         data.check_spaces(case.agent.observation_space, case.agent.action_space)
         if len(data.episodes) < case.budget:
             raise ValueError(
                 f"dataset {data.id} has {len(data.episodes)} episodes; the budget is {case.budget}: lower --budget"
             )
-        return Labels.of(data, range(case.budget))
+        return demonstrated(data, range(case.budget))
 
     @staticmethod
     def _collected(case: Case) -> Labels:
