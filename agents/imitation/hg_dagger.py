@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import gymnasium as gym
@@ -13,19 +14,19 @@ import torch
 from pydantic import Field
 
 from agents.data.demonstrations import Transitions
-from agents.imitation.bc import SharedBCSettings
-from agents.imitation.dagger import DAgger, Iteration
+from agents.imitation.dagger import BCLearnerSettings, DAgger, Iteration, choose_settings
 from agents.imitation.labels import Labels
+from agents.policies.sequence_policy import SequencePolicy
 from agents.registry import AgentSpec
-from agents.training.settings import Count
+from agents.training.settings import AgentSettings, Count
 from agents.training.stable_baselines.training import SeededEpisodes
-from agents.types import Action, Array, Observation
+from agents.types import Action, Array, Memory, Observation
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map
 
 
-class HGDAggerSettings(SharedBCSettings):
-    """Settings of HG-DAgger: those that it shares with BC, and its own."""
+class InterventionSettings(AgentSettings):
+    """Settings of HG-DAgger, whatever learns from the labels."""
 
     initial_fraction: float = Field(
         0.5,
@@ -51,6 +52,10 @@ class HGDAggerSettings(SharedBCSettings):
     reaction_steps: Count = Field(5, description="Steps over which the person averages; 5 are 0.25 s.")
 
 
+class HGDAggerSettings(InterventionSettings, BCLearnerSettings):
+    """Settings of HG-DAgger with bc: those that it shares with BC, and its own."""
+
+
 class Supervisor:
     """Scripted person who watches a policy act, takes over while it acts wrongly, and then gives back.
 
@@ -62,7 +67,7 @@ class Supervisor:
         drives: True while the person acts.
     """
 
-    def __init__(self, settings: HGDAggerSettings, action_space: gym.Space[Action]) -> None:
+    def __init__(self, settings: InterventionSettings, action_space: gym.Space[Action]) -> None:
         self._settings, self._space = settings, action_space
         self.reset()
 
@@ -106,6 +111,11 @@ class HGDAgger(DAgger):
     **Equation.** Iteration i: D <- D + {(s, person(s)) : s in which the person drives}; pi_(i+1) minimizes the mean
     of -log p(a | s) over D.
 
+    **Learner.** `learner` names the agent that learns from the labels, as in `dagger`: `bc`, `bc-rnn`, `act` or
+    `diffusion`. Such a policy learns at steps in which the person drives. It sees the observations before them, also
+    those at which it acted itself, as it does when it acts; actions of a chunk after the person gives back are left
+    out of the loss. It remembers the steps in which the person drives, and predicts a new chunk when it acts again.
+
     **Paper.** Kelly, Sidrane, Driggs-Campbell, Kochenderfer 2019, HG-DAgger: Interactive Imitation Learning with
     Human Experts, arXiv 1810.02890, algorithm 1.
 
@@ -128,7 +138,12 @@ class HGDAgger(DAgger):
     """
 
     spec = AgentSpec(
-        "hg-dagger", settings=HGDAggerSettings, needs_environment=True, budget_unit="steps", takes_run=True
+        "hg-dagger",
+        settings=HGDAggerSettings,
+        needs_environment=True,
+        budget_unit="steps",
+        takes_run=True,
+        choose_settings=partial(choose_settings, InterventionSettings, HGDAggerSettings),
     )
 
     def _iterations(self, initial: int, horizon: int, total: int) -> list[Iteration]:
@@ -160,21 +175,28 @@ class HGDAgger(DAgger):
         supervisor = Supervisor(self.settings, self.action_space)
         episodes = [list(self._watched(env, expert, supervisor)) for _ in range(iteration.episodes)]
         observations, actions, drives = zip(*(step for episode in episodes for step in episode), strict=True)
-        tensors = tree_map(torch.from_numpy, stack(observations))
-        steps = Transitions(tensors, torch.from_numpy(np.stack(actions)))[torch.tensor(drives, dtype=torch.bool)]
-        return Labels(steps, tuple(sum(step[2] for step in episode) for episode in episodes))
+        steps = Transitions(tree_map(torch.from_numpy, stack(observations)), torch.from_numpy(np.stack(actions)))
+        lengths = tuple(len(episode) for episode in episodes)
+        labels = Labels(steps, lengths, torch.tensor(drives, dtype=torch.bool))
+        return labels if isinstance(self.policy, SequencePolicy) else labels.without_history()
 
     def _watched(
         self, env: SeededEpisodes, person: Policy, supervisor: Supervisor
     ) -> Iterator[tuple[Observation, Array, bool]]:
-        """Yield observation, action of the person, and True if they drive, of each step."""
+        """Yield observation, executed action, and True if the person drives, of each step."""
         observation, _ = env.reset()
         supervisor.reset()
-        ended = False
+        memory: Memory = None
+        start, ended = np.array([True]), False
         while not ended:
             own = np.asarray(person.predict(observation, deterministic=True)[0], dtype=self.action_space.dtype)
-            policy = np.asarray(self.policy.predict(observation, deterministic=True)[0])
+            action, memory = self.policy.predict(observation, memory, start, deterministic=True)
+            policy = np.asarray(action, dtype=self.action_space.dtype)
             drives = supervisor.watch(own, policy)
-            yield observation, own, drives
-            observation, _, terminated, truncated, _ = env.step(own if drives else policy)
-            ended = terminated or truncated
+            if drives and isinstance(self.policy, SequencePolicy):
+                # The chunk was for a state that the person has left.
+                memory = self.policy.without_chunk(memory)
+            executed = own if drives else policy
+            yield observation, executed, drives
+            observation, _, terminated, truncated, _ = env.step(executed)
+            start, ended = np.array([False]), terminated or truncated

@@ -165,6 +165,15 @@ class SequencePolicy(TorchPolicy[SequenceBatch]):
             "weights": torch.zeros(count, horizons.actions, device=device),
         }
 
+    @staticmethod
+    def without_chunk(memory: State) -> State:
+        """Return a memory without the rest of the chunks: the next action begins a new chunk.
+
+        Args:
+            memory: Memory of N rows; it is not changed.
+        """
+        return {**memory, **{name: torch.zeros_like(memory[name]) for name in ("left", "weights")}}
+
     def predict_action(
         self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Memory]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ import torch
 
 import agents
 import demos
-from agents.data.demonstrations import Transitions
+from agents.data.demonstrations import DemonstrationData, Transitions
+from agents.data.joined import JoinedExamples
 from agents.imitation.labels import Labels
 from agents.policies.sequence_policy import SequencePolicy
+from agents.training.checkpoints import read_state, write_state
 from agents.training.provenance import effective_settings
 
 from ..conftest import Make
@@ -145,6 +147,86 @@ def test_windows_of_labels_stay_within_their_episodes() -> None:
     again = Labels.from_state(labels.state())
     assert again.lengths == labels.lengths
     assert torch.equal(again.steps.observations, labels.steps.observations)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("dagger", {"hidden_sizes": [16]}),
+        pytest.param("dagger", LEARNERS["act"], marks=pytest.mark.slow),
+        ("hg-dagger", {**LEARNERS["bc-rnn"], "reaction_steps": 2, "takeover": 0.1}),
+    ],
+    ids=["bc", "act", "bc-rnn and interventions"],
+)
+def test_demonstrations_in_their_files_give_the_same_policy_and_stay_out_of_checkpoints(
+    name: str, settings: dict[str, Any], datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    quick = {key: value for key, value in QUICK.items() if key != "hidden_sizes"}
+    in_memory, mapped = (agents.make(name, env, **{**quick, **settings}) for _ in range(2))
+    in_memory.learn(dataset, env, seed=0)
+    data = DemonstrationData(dataset, in_memory_bytes=0)
+    assert not data.is_in_memory
+    run = Fragile(tmp_path / "run")
+    run.left = -(-quick["updates_per_iteration"] // 2) + 1
+    with pytest.raises(KilledError):
+        mapped.learn(data, env, seed=0, run=run)
+    collected = read_state(tmp_path / "run" / "checkpoint.safetensors")["state"]["collected"]
+    assert 0 < len(collected["actions"]) < data.total_steps / 2
+    mapped.learn(data, env, seed=0, run=agents.Run(tmp_path / "run"))
+    assert mapped.training["labels"] == in_memory.training["labels"]
+    for key, expected in in_memory.weights().items():
+        # Statistics of files are sums of parts, which round differently.
+        torch.testing.assert_close(mapped.weights()[key], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    agent = agents.make("dagger", env, **QUICK)
+    run = Fragile(tmp_path / "run")
+    run.left = 1
+    with pytest.raises(KilledError):
+        agent.learn(dataset, env, seed=0, run=run)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint = read_state(path)
+    del checkpoint["state"]["collected"]
+    write_state(path, checkpoint)
+    with pytest.raises(ValueError, match="holds a checkpoint of an earlier version of lam-envs"):
+        agent.learn(dataset, env, seed=0, run=agents.Run(tmp_path / "run"))
+
+
+def test_actions_without_a_label_are_padding_and_their_observations_are_seen() -> None:
+    steps = Transitions(torch.arange(6.0)[:, None], torch.arange(6.0)[:, None] * 10.0)
+    drives = torch.tensor([False, True, True, False, True, False])
+    first = Labels(steps[:4], (4,), drives[:4])
+    labels = first + Labels(steps[4:], (2,), drives[4:])
+    assert len(labels) == 3
+    windows = labels.sequences(2, 3, 1)[:]
+    assert windows.observations[:, :, 0].tolist() == [[0, 1], [1, 2], [4, 4]]
+    assert windows.observation_is_pad.tolist() == [[False, False], [False, False], [True, False]]
+    assert windows.actions[:, :, 0].tolist() == [[0, 10, 20, 30], [10, 20, 30, 30], [40, 40, 50, 50]]
+    assert windows.action_is_pad.tolist() == [
+        [True, False, False, True],
+        [False, False, True, True],
+        [True, False, True, True],
+    ]
+    assert labels.transitions().actions[:, 0].tolist() == [10, 20, 40]
+    alone = labels.without_history()
+    assert (alone.lengths, alone.steps.actions[:, 0].tolist()) == ((2, 1), [10, 20, 40])
+    assert torch.equal(cast(torch.Tensor, Labels.from_state(labels.state()).labeled), drives)
+    assert first.statistics_sums().result()["action"].mean == 15.0
+
+
+def test_joined_examples_are_those_of_their_parts_in_any_order() -> None:
+    steps = Transitions({"a": torch.arange(7.0)[:, None]}, torch.arange(7.0)[:, None] * 10.0)
+    examples = JoinedExamples([steps[:0], steps[:3], steps[3:]])
+    assert len(examples) == 7
+    for rows in (slice(2, 5), np.array([6, 0, 3, 2, 2]), np.array([1])):
+        found, expected = examples[rows], steps[rows]
+        assert torch.equal(found.observations["a"], expected.observations["a"])
+        assert torch.equal(found.actions, expected.actions)
 
 
 def test_settings_are_those_of_the_learner(make: Make) -> None:

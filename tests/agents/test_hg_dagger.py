@@ -13,8 +13,10 @@ import torch
 import agents
 import demos
 from agents.imitation.hg_dagger import HGDAgger, HGDAggerSettings, Supervisor
+from agents.policies.sequence_policy import SequencePolicy
 
 from ..conftest import Make
+from .sequence.small import NAMES, SMALL
 from .test_rl import same
 from .test_runs import Fragile, KilledError
 
@@ -107,6 +109,86 @@ def test_a_training_that_died_goes_on_and_ends_with_the_same_weights(
             deaths += 1
     assert deaths >= 2
     assert same(again, whole)
+
+
+GATE: dict[str, Any] = {"reaction_steps": 2, "takeover": 0.1, "give_back": 0.05}
+LEARNERS = {
+    name: {**{key: QUICK[key] for key in QUICK if key != "hidden_sizes"}, **GATE, **SMALL[name], "learner": name}
+    for name in NAMES
+}
+
+
+@pytest.fixture
+def short(make: Make, tmp_path: Path) -> tuple[Any, Any]:
+    env_kwargs = {"max_episode_steps": 12}
+    dataset = demos.collect("LamReach-v0", episodes=8, env_kwargs=env_kwargs, root=tmp_path / "data")
+    return dataset, make("LamReach-v0", **env_kwargs)
+
+
+@pytest.mark.parametrize(
+    "name", ["bc-rnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("act", "diffusion"))]
+)
+def test_sequence_agents_learn_from_interventions_reproducibly_and_resume(
+    name: str, short: Any, tmp_path: Path
+) -> None:
+    dataset, env = short
+    whole, again = (agents.make("hg-dagger", env, **{**LEARNERS[name], "epochs": 2}) for _ in range(2))
+    assert isinstance(whole.policy, SequencePolicy)
+    whole.learn(dataset, env, seed=0)
+    assert 2 * 12 < whole.training["labels"] < 8 * 12
+    run = Fragile(tmp_path / "run")
+    run.left = 22  # of 20 epochs for each of two policies, and 2 for the last
+    with pytest.raises(KilledError):
+        again.learn(dataset, env, seed=0, run=run)
+    again.learn(dataset, env, seed=0, run=agents.Run(tmp_path / "run"))
+    assert same(again, whole)
+    assert again.training["labels"] == whole.training["labels"]
+    loaded = agents.load(again.save(tmp_path / "agent"), env)
+    assert same(loaded, whole)
+    assert loaded.settings == whole.settings
+    assert loaded.settings.learner == name
+    assert {"agent hg-dagger", f"agent {name}"} <= set(loaded.training["versions"])
+
+
+def test_a_policy_remembers_interventions_and_begins_a_new_chunk_after_them(
+    short: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, env = short
+    agent = agents.make("hg-dagger", env, **{**LEARNERS["act"], "executed_actions": 8, "obs_horizon": 2})
+    drove: list[bool] = []
+    acting: list[tuple[bool, int | None, int | None]] = []
+    watch, predict = Supervisor.watch, type(agent.policy).predict
+
+    def watched(self: Supervisor, own: Any, policy: Any) -> bool:
+        drove.append(watch(self, own, policy))
+        return drove[-1]
+
+    def noted(policy: Any, observation: Any, state: Any = None, start: Any = None, **rest: Any) -> Any:
+        memory = {} if state is None else {key: int(state[key][0]) for key in ("age", "left")}
+        acting.append((state is None, memory.get("age"), memory.get("left")))
+        return predict(policy, observation, state, start, **rest)
+
+    monkeypatch.setattr(Supervisor, "watch", watched)
+    monkeypatch.setattr(type(agent.policy), "predict", noted)
+    agent.learn(dataset, env, seed=0)
+    assert any(drove)
+    assert len(acting) == len(drove) == 6 * 12
+    for step, (is_first, age, left) in enumerate(acting):
+        assert is_first == (step % 12 == 0)
+        if not is_first:
+            assert age == step % 12
+            assert (left == 0) >= drove[step - 1]
+
+
+def test_settings_are_those_of_the_learner(make: Make) -> None:
+    env = make("LamReach-v0")
+    assert "learner" not in agents.make("hg-dagger", env, learner="bc").settings.model_dump()
+    chosen = agents.make("hg-dagger", env, learner="act", executed_actions=2, takeover=0.5).settings
+    assert (chosen.learner, chosen.executed_actions, chosen.takeover) == ("act", 2, 0.5)
+    with pytest.raises(ValueError, match="unknown setting 'hidden_sizes' of agent hg-dagger"):
+        agents.make("hg-dagger", env, learner="act", hidden_sizes=[8])
+    with pytest.raises(ValueError, match="learner of agent hg-dagger is 'gail'; expected 'bc', 'bc-rnn', 'act' or"):
+        agents.make("hg-dagger", env, learner="gail")
 
 
 def test_a_budget_below_one_episode_is_refused(datasets: Any, make: Make) -> None:

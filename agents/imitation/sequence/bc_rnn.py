@@ -81,7 +81,8 @@ class RecurrentPolicy(SequencePolicy):
             log_prob = distribution.log_prob(chunks, is_pad)
         valid = (~context.is_pad).sum(dim=1, keepdim=True)
         is_beyond = torch.arange(self.horizons.observations, device=valid.device) >= valid
-        loss = masked_mean(-log_prob, is_beyond)
+        # Chunks without any action to learn do not count, such as those before an intervention.
+        loss = masked_mean(-log_prob, is_beyond | is_pad.all(dim=2))
         return loss, {"negative log-likelihood": loss}
 
     def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
