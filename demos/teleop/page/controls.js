@@ -17,6 +17,15 @@ const BUTTONS = { 0: "gripper", 1: "undo", 2: "secondary", 3: "takeover", 8: "pa
 const limit = (value) => Math.max(-1, Math.min(1, value));
 const round = (value) => Math.round(value * 1000) / 1000;
 
+// Some browsers offer gamepads only over https and on localhost, and pages in frames may not read them.
+function gamepads() {
+  try {
+    return [...(navigator.getGamepads?.() ?? [])];
+  } catch {
+    return [];
+  }
+}
+
 export class Controls {
   // handlers: action(name), speed(percent), changed()
   constructor(handlers) {
@@ -80,7 +89,7 @@ export class Controls {
 
   // Reads the first gamepad; reports buttons that went down.
   pollGamepad() {
-    const gamepad = [...navigator.getGamepads()].find((each) => each && each.connected) || null;
+    const gamepad = gamepads().find((each) => each && each.connected) || null;
     this.gamepad = gamepad;
     if (!gamepad) return;
     for (const [index, name] of Object.entries(BUTTONS)) {

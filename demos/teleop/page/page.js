@@ -277,10 +277,11 @@ controls.addPad(byId("pad-height"), "turn", "up");
 
 function poll() {
   controls.pollGamepad();
-  const name = controls.gamepad ? controls.gamepad.id.slice(0, 40) : "none";
+  const none = navigator.getGamepads ? "none" : "none; this browser needs https or localhost for it";
+  const name = controls.gamepad ? controls.gamepad.id.slice(0, 40) : none;
   const text = `Gamepad: ${name}. Sticks move, A works the gripper, Start continues.`;
   if (byId("gamepad").textContent !== text) byId("gamepad").textContent = text;
   requestAnimationFrame(poll);
 }
-poll();
 setInterval(() => { if (page.state?.phase === "driving") sendMotion(); }, MOTION_MS);
+poll();

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import demos
@@ -115,6 +116,83 @@ def test_the_robot_stands_still_when_the_page_loses_the_keyboard_or_closes(tmp_p
         assert driver.state()["step"] <= step + 4  # two, and those on their way to this test
         browser.press("Backspace")
         driver.wait("s.phase === 'ready'")
+
+
+COUNT_MOTIONS = """
+globalThis.motions = 0;
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (text) {
+  const { type, frame } = JSON.parse(text);
+  if (type === "motion" && frame === undefined) motions += 1;
+  return send.call(this, text);
+};
+"""
+"""Counts the motions that the page sends of its own accord, rather than as the receipt of an image."""
+WITHOUT_GAMEPADS = {
+    "removed": "delete Navigator.prototype.getGamepads;",
+    "forbidden": "Navigator.prototype.getGamepads = () => { throw new DOMException('denied', 'SecurityError'); };",
+}
+"""Browsers that offer no gamepads, such as those that ask for https."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WITHOUT_GAMEPADS)
+def test_keys_drive_in_browsers_that_offer_no_gamepads(tmp_path: Path, browser: Browser, kind: str) -> None:
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_GAMEPADS[kind] + COUNT_MOTIONS)
+    with program("LamPickPlace-v0", "--root", tmp_path) as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait("s.phase === 'driving' && motions > 10")
+        browser.key("KeyD", down=True)
+        driver.wait("s.step > 10")
+        browser.key("KeyD", down=False)
+        shown = browser.evaluate("document.querySelector('#gamepad').textContent")
+        assert ("https or localhost" in shown) == (kind == "removed")
+        assert browser.complaints == []
+
+
+GAMEPAD = """
+globalThis.pad = {
+  connected: true, id: "Pad", axes: [0, 0, 0, 0], buttons: Array.from({ length: 17 }, () => ({ pressed: false })),
+};
+Navigator.prototype.getGamepads = () => [null, pad];
+"""
+"""Gamepad whose sticks and buttons the test moves: Chromium offers none without a device."""
+
+
+@pytest.mark.slow
+def test_the_stick_of_a_gamepad_moves_the_arm_and_its_button_closes_the_gripper(
+    tmp_path: Path, browser: Browser
+) -> None:
+    def click(button: int) -> None:
+        frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        browser.evaluate(f"pad.buttons[{button}].pressed = true; {frame}")
+        browser.evaluate(f"pad.buttons[{button}].pressed = false; {frame}")
+
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=GAMEPAD)
+    with program("LamPickPlace-v0", "--root", tmp_path) as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        click(9)
+        driver.wait("s.phase === 'driving'")
+        before = driver.state()
+        browser.evaluate("pad.axes[0] = 1; 1")
+        driver.wait("s.step > 10")
+        browser.evaluate("pad.axes[0] = 0.1; 1")  # sticks at rest are not exactly at 0
+        driver.wait("teleop.motion.right === 0")
+        moved = np.subtract(driver.state()["features"]["tool/position"], before["features"]["tool/position"])
+        assert moved @ before["axes"]["right"] > 0.05
+        assert abs(moved @ before["axes"]["away"]) < 0.02
+        if before["gripper"] == "closed":
+            click(0)
+        driver.wait("s.gripper === 'open' && s.features['gripper/width'][0] > 0.05")
+        click(0)
+        driver.wait("s.gripper === 'closed' && s.features['gripper/width'][0] < 0.02")
+        assert "Pad" in browser.evaluate("document.querySelector('#gamepad').textContent")
+        assert browser.complaints == []
 
 
 @pytest.mark.slow
