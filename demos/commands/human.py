@@ -25,7 +25,7 @@ from demos.human.motion.hand_motion import make_motion
 from demos.human.readers import ReadOptions, choose_track, read_tracks
 from demos.human.track import HandTrack
 from demos.human.track_files import save_track
-from demos.human.video import VideoFrame, frames_of, track_video
+from demos.human.video import VideoFrame, first_image, frames_of, track_video
 from demos.report.recording_page import write_recording_page
 from demos.runtime.console import clear_errors, console, parse_keywords
 
@@ -159,7 +159,7 @@ def calibrate(
                 raise ValueError(f"--field-of-view {field_of_view:g}; expected 5 to 170 degrees")
             focal = width / 2 / math.tan(math.radians(field_of_view) / 2)
         if board is not None:
-            camera = calibrate_board(next(frames_of(board)).image, focal=focal)
+            camera = calibrate_board(first_image(board), focal=focal)
         else:
             if corners is None or size is None:
                 raise ValueError("expected --corners and --size, or --board")

@@ -1,4 +1,4 @@
-"""Hands in videos, found by MediaPipe. It runs on this machine and opens no connection."""
+"""Frames of videos and photos, and the hands in them, found by MediaPipe on this machine without any connection."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
+from PIL import ImageOps, UnidentifiedImageError
 
 from demos.human.hand_model import model_path
 from demos.human.track import MAX_FRAMES, POINTS, Floats, Hand, HandTrack, make_track
 
+if TYPE_CHECKING:
+    import av
+
 Image = npt.NDArray[np.uint8]
 MAX_PIXELS = 10_000_000
 """Largest frame, pixels."""
+PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats of photos, as Pillow names them; it opens some others by external programs."""
 
 
 class VideoFrame(NamedTuple):
@@ -29,7 +36,7 @@ class VideoFrame(NamedTuple):
 
 
 def frames_of(path: str | Path) -> Iterator[VideoFrame]:
-    """Yield the frames of a video file.
+    """Yield the frames of a video file, upright as a player shows them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -50,9 +57,52 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
                     raise ValueError(f"{path}: frame {number} of {frame.width} x {frame.height} is too much")
                 if frame.time is None:
                     raise ValueError(f"{path}: frame {number} has no time")
-                yield VideoFrame(float(frame.time), np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+                yield VideoFrame(float(frame.time), _upright(frame))
     except av.FFmpegError as error:
         raise ValueError(f"{path}: no video that can be read: {error}") from None
+
+
+def _upright(frame: av.VideoFrame) -> Image:
+    """Return the image of a frame as it is displayed: phones store how they were held beside images that lie.
+
+    The display matrix maps the stored pixel (x, y) to (a x + c y, b x + d y), plus a shift (FFmpeg, display.h). A
+    quarter turn exchanges the axes; a negative number reverses one.
+    """
+    image = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+            if abs(a) + abs(d) < abs(b) + abs(c):
+                image, a, d = image.transpose(1, 0, 2), c, b
+            image = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(image)
+
+
+def first_image(path: str | Path) -> Image:
+    """Return a photo, or the first frame of a video, upright as a viewer shows it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is neither, has no frames, or is too large.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image or video {path}")
+    try:
+        with PIL.Image.open(path, formats=PHOTOS) as photo:
+            if photo.width * photo.height > MAX_PIXELS:
+                raise ValueError(
+                    f"{path} has {photo.width} x {photo.height} pixels; expected at most {MAX_PIXELS:,}: scale it to "
+                    "the size of the video"
+                )
+            return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"), dtype=np.uint8)
+    except UnidentifiedImageError:
+        frame = next(frames_of(path), None)
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: no image that can be read: {error}") from None
+    if frame is None:
+        raise ValueError(f"{path} has no frames; expected a photo or a video")
+    return frame.image
 
 
 class HandDetector:

@@ -141,6 +141,11 @@ def make_motion(
     if track.frame == "image":
         if camera is None:
             raise ValueError("the recording is in pixels; give its camera (python -m demos human calibrate)")
+        if track.image_size not in (None, camera.image_size):
+            raise ValueError(
+                f"the camera has images of {_size(camera.image_size)} pixels, and the recording of "
+                f"{_size(track.image_size)}; expected one size: calibrate on a frame of the recording"
+            )
         path = _path_in_images(track, events, camera, grip_height)
     else:
         path = _path_in_space(track, frame)
@@ -168,6 +173,10 @@ def make_motion(
     return HandMotion(
         points, grasp, release, smoothness, f"{track.source}; {track.hand} hand, events: {events.method}"
     )
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "x".join(map(str, size or ()))
 
 
 def _departure(times: Floats, path: Floats, start: float, grasp: float) -> float:

@@ -8,21 +8,24 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import demos
-from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
+from benchmarks.recordings.synthetic import carry_box, front_camera, look_at, motion_capture, seen_by
 from demos.__main__ import app
 from demos.commands import human
 from demos.datasets.metadata import plan_of
+from demos.human.calibration.camera import load_camera, save_camera
 from demos.human.hand_model import PARTS, assemble
 from demos.human.motion.files import read_motion
 from demos.human.track_files import save_track
 
-from .test_calibration import CORNERS
+from .test_calibration import CORNERS, draw_board
 
 
 def run(*arguments: str | Path) -> Any:
@@ -51,6 +54,23 @@ def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
     assert re.search(r"kept \d+% of the person's deviation", adapted.output)
 
 
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1), (3, 2), (8, 3)])
+def test_a_photo_of_the_board_gives_the_camera_however_the_phone_is_held(
+    tmp_path: Path, orientation: int, turns: int
+) -> None:
+    camera = look_at(np.array([0.1, -0.5, 0.4]), np.array([0.02, 0.01, 0.0]), focal=600.0, size=(640, 480))
+    photo = Image.fromarray(np.rot90(draw_board(camera), turns))
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "board.png", exif=exif)
+    made = run("calibrate", "--board", tmp_path / "board.png", "--out", tmp_path / "camera.json")
+    assert made.exit_code == 0, made.output
+    found = load_camera(tmp_path / "camera.json")
+    assert found.image_size == camera.image_size
+    target = np.array([[0.1, 0.05, 0.0]])
+    assert np.abs(found.project(target) - camera.project(target)).max() < 6
+
+
 @pytest.mark.slow  # draws 41 images of the robot
 def test_a_page_plays_the_recording_beside_the_robot(tmp_path: Path) -> None:
     scene = carry_box(np.random.default_rng(5))
@@ -71,10 +91,18 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
     walk = save_track(motion_capture(scene), tmp_path / "world.json")
     broken = tmp_path / "broken.json"
     broken.write_text('{"people": [')
+    with av.open(tmp_path / "empty.avi", "w") as container:
+        container.add_stream("mpeg4", rate=25)
+        container.start_encoding()
+    small = save_camera(look_at(np.array([0.1, -0.5, 0.4]), np.zeros(3), size=(640, 480)), tmp_path / "small.json")
     for arguments, message in (
         (["inspect", tmp_path / "none.bvh"], "no recording"),
         (["inspect", broken], "broken.json: line 1 column 13: not valid JSON"),
         (["adapt", hand, "LamPickPlace-v0"], "the recording is in pixels; give its camera"),
+        (
+            ["adapt", hand, "LamPickPlace-v0", "--camera", small],
+            "images of 640x480 pixels, and the recording of 1280x720",
+        ),
         (["adapt", walk, "LamPickPlace-v0", "--grasp", "99"], "outside of the recording"),
         (["adapt", walk, "LamDrawer-v0"], "recordings cannot be adapted to the task 'drawer'"),
         (["adapt", walk, "LamPickPlace-v0", "--up", "w"], "expected x, y, z, -x, -y or -z"),
@@ -82,6 +110,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["adapt", walk, "LamPickPlace-v0", "--keep", "2"], "expected a number from 0 to 1"),
         (["inspect", walk, "--marker", "wrist"], "expected name=MARKER"),
         (["calibrate", "--out", tmp_path / "c.json"], "expected --corners and --size, or --board"),
+        (["calibrate", "--board", tmp_path / "empty.avi", "--out", tmp_path / "c.json"], "has no frames"),
         (["calibrate", "--corners", "1,2", "--size", "1", "--out", tmp_path / "c.json"], "expected two numbers"),
         (["track", broken, "--out", tmp_path / "t.npz"], "broken.json"),
     ):
