@@ -18,8 +18,10 @@ LISTS = ("hand_landmarks", "handLandmarks", "landmarks", "multi_hand_landmarks",
 """Names of the list of hands in images."""
 WORLD_LISTS = (
     "hand_world_landmarks", "handWorldLandmarks", "world_landmarks", "worldLandmarks",
-    "multi_hand_world_landmarks", "multiHandWorldLandmarks",
+    "multi_hand_world_landmarks", "multiHandWorldLandmarks", "left_hand_world_landmarks",
+    "right_hand_world_landmarks", "leftHandWorldLandmarks", "rightHandWorldLandmarks",
 )  # fmt: skip
+"""Names of the points in meters. Their origin is the center of the hand, so they hold no path."""
 LABELS = ("handedness", "handednesses", "multi_handedness", "multiHandedness")
 HOLISTIC = {hand: (f"{hand}_hand_landmarks", f"{hand}HandLandmarks", f"{hand}_hand", f"{hand}Hand") for hand in HANDS}
 """Names of the points of one hand."""
@@ -57,6 +59,8 @@ class MediaPipeReader:
                     if score > certain[side][index]:
                         points[side][index] = landmarks
                         certain[side][index] = score
+        if not any(scores.any() for scores in certain.values()):
+            recording.fail("", _nothing_found(frames))
         fps = _positive(header.get("fps"))
         timed = bool(np.isfinite(times).all()) and options.fps is None
         seconds = times - times[0] if timed else options.frame_times(len(frames), fps)
@@ -83,9 +87,18 @@ class MediaPipeReader:
                             source=f"MediaPipe{note}",
                         )
                     )
-        if not result:
-            recording.fail("", "no hand in any frame")
         return result
+
+
+def _nothing_found(frames: list[dict[str, Any]]) -> str:
+    """Return why a recording has no hand in its images."""
+    world = next((name for frame in frames for name in WORLD_LISTS if frame.get(name)), None)
+    if world is None:
+        return "no hand in any frame"
+    return (
+        f"only {world}, whose origin is the center of the hand: they hold no path of the hand. Record the landmarks in "
+        f"the image as well, such as {LISTS[0]}"
+    )
 
 
 def _frames(content: Any) -> list[Any]:

@@ -180,6 +180,23 @@ def test_normalized_scales_of_openpose_need_the_image_size(low: float, high: flo
     np.testing.assert_allclose(right.points[:, 8, :2], formats.IMAGE[:, 8], atol=1e-9)
 
 
+@pytest.mark.parametrize("image_size", [None, (formats.WIDTH, formats.HEIGHT)])
+@pytest.mark.parametrize("name", ["hand_world_landmarks", "multiHandWorldLandmarks", "right_hand_world_landmarks"])
+def test_world_landmarks_of_mediapipe_alone_are_refused_since_they_hold_no_path(
+    name: str, image_size: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    points = (formats.POINTS - formats.POINTS.mean(axis=1, keepdims=True)).tolist()
+    frames = [{name: points[frame] if "right" in name else [points[frame]]} for frame in range(formats.FRAMES)]
+    path = tmp_path / "world.json"
+    path.write_text(json.dumps({"fps": formats.RATE, "frames": frames}))
+    options = ReadOptions(hand="right", image_size=image_size)
+    with pytest.raises(RecordingError, match=rf"only {name}, .* no path of the hand\. Record .* hand_landmarks"):
+        read_tracks(path, options)
+    path.write_text(json.dumps({"fps": formats.RATE, "frames": [{"hand_landmarks": []}] * 3}))
+    with pytest.raises(RecordingError, match="no hand in any frame"):
+        read_tracks(path, options)
+
+
 def test_numbers_of_missing_frames_are_gaps(tmp_path: Path) -> None:
     path, options = formats.openpose(tmp_path)
     for number in (12, 13, 14):
