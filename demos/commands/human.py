@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -42,10 +42,17 @@ HandName = Annotated[str | None, typer.Option("--hand", help="left or right; nee
 TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the track, as inspect lists them.")]
 Fps = Annotated[float | None, typer.Option(help="Frames per second, if the recording does not say; else 30.")]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
+Scale = Annotated[
+    str | None, typer.Option(help="Scale of OpenPose's coordinates: pixels, 0..1 or -1..1; by default they show it.")
+]
 Order = Annotated[
     str | None, typer.Option(help="Order of the points of plain arrays: mediapipe, mano, aria or webxr.")
 ]
 Unit = Annotated[float | None, typer.Option(help="Length of a unit of the recording, meters.")]
+HighIsClosed = Annotated[
+    bool,
+    typer.Option("--high-is-closed", help="The gripper of a LeRobot dataset is closed where its number is high."),
+]
 Markers = Annotated[
     list[str], typer.Option("--marker", help="Markers of a hand point: index_tip=RFIN or wrist=RWRA,RWRB.")
 ]
@@ -75,14 +82,19 @@ def inspect(
     hand: HandName = None,
     fps: Fps = None,
     image_size: ImageSize = None,
+    scale: Scale = None,
     order: Order = None,
     unit: Unit = None,
+    high_is_closed: HighIsClosed = False,
     marker: Markers = [],  # noqa: B006  (typer reads the default, which never changes)
     object_: Objects = [],  # noqa: B006
 ) -> None:
     """Show the hands, objects, times and events of a recording."""
     with clear_errors():
-        options = _options(fps, image_size, order, hand, unit, marker, object_)
+        options = _options(
+            image_size, marker, object_, fps=fps, scale=scale, order=order, hand=hand, unit=unit,
+            high_is_closed=high_is_closed,
+        )  # fmt: skip
         form, tracks = read_tracks(recording, options)
         console.print(f"{recording}: {form}", soft_wrap=True)
         for number, found in enumerate(tracks):
@@ -211,8 +223,10 @@ def adapt(
     number: TrackNumber = None,
     fps: Fps = None,
     image_size: ImageSize = None,
+    scale: Scale = None,
     order: Order = None,
     unit: Unit = None,
+    high_is_closed: HighIsClosed = False,
     marker: Markers = [],  # noqa: B006  (typer reads the default, which never changes)
     object_: Objects = [],  # noqa: B006
     keep: Annotated[
@@ -234,7 +248,10 @@ def adapt(
 ) -> None:
     """Record episodes in which the robot imitates the recording, in scenes that seeds sample."""
     with clear_errors():
-        options = _options(fps, image_size, order, hand, unit, marker, object_)
+        options = _options(
+            image_size, marker, object_, fps=fps, scale=scale, order=order, hand=hand, unit=unit,
+            high_is_closed=high_is_closed,
+        )  # fmt: skip
         _, tracks = read_tracks(recording, options)
         chosen = choose_track(tracks, hand, number)
         if up is not None:
@@ -287,23 +304,12 @@ def _video(path: Path | None) -> Iterator[VideoFrame] | None:
     return None if path is None else frames_of(path)
 
 
-def _options(
-    fps: float | None,
-    image_size: str | None,
-    order: str | None,
-    hand: str | None,
-    unit: float | None,
-    markers: list[str],
-    objects: list[str],
-) -> ReadOptions:
+def _options(image_size: str | None, markers: list[str], objects: list[str], **others: Any) -> ReadOptions:
     return ReadOptions(
-        fps=fps,
         image_size=None if image_size is None else _size(image_size, "--image-size"),
-        order=order,
-        hand=hand,
-        unit=unit,
         markers=_named_markers(markers, "--marker"),
         objects=_named_markers(objects, "--object") or None,
+        **others,
     )
 
 

@@ -11,14 +11,16 @@ import numpy as np
 
 from demos.human.readers.arrays import CsvReader, NpyReader, NpzReader
 from demos.human.readers.bvh import BvhReader
-from demos.human.readers.grippers import LeRobotReader, PandaLogReader, UmiReader
+from demos.human.readers.grippers import PandaLogReader
 from demos.human.readers.headsets import AriaReader, EgoDexReader, VisionProReader
 from demos.human.readers.key_points import AlphaPoseReader, OpenPoseReader
+from demos.human.readers.lerobot_grippers import LeRobotReader
 from demos.human.readers.markers import C3dReader, TrcReader
 from demos.human.readers.mediapipe import MediaPipeReader
 from demos.human.readers.pose_container import PoseReader
 from demos.human.readers.reader import Reader, ReadOptions, Recording, RecordingError
 from demos.human.readers.track_files import TrackReader
+from demos.human.readers.umi import UmiReader
 from demos.human.track import HandTrack
 
 READERS: tuple[Reader, ...] = (

@@ -15,6 +15,10 @@ from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, make_track
 HANDS = ("left", "right")
 MAX_PEOPLE = 100
 """Most people of a frame."""
+LARGEST_NORMALIZED = 2.0
+"""Largest normalized coordinate: hands may reach out of the image."""
+MIN_BELOW_ZERO = 0.1
+"""Smallest coordinate below zero that shows the scale -1..1: smaller ones may be points outside of the image."""
 LARGEST_STEP = 0.25
 """Largest movement of a person between two frames, as a fraction of the largest image coordinate."""
 COCO_17_WRISTS = {"left": 9, "right": 10}
@@ -30,6 +34,9 @@ class Person(NamedTuple):
     """For each hand the points with their confidence, shape (21, 3): x, y, confidence."""
     center: Floats
     """Mean of the person's points, shape (2,)."""
+    lowest: float
+    """Smallest coordinate of the hands and the body; NaN if none is seen."""
+    highest: float
     identity: object
     """Name of the person in the format; None if it has none."""
 
@@ -175,7 +182,8 @@ def _person(points: dict[str, Floats], body: Floats, identity: object) -> Person
     listed = np.concatenate([body, *points.values()])
     seen = listed[listed[:, 2] > 0]
     center = seen[:, :2].mean(axis=0) if len(seen) else np.full(2, np.nan)
-    return Person(points, center, str(identity) if identity is not None else None)
+    lowest, highest = (float(seen[:, :2].min()), float(seen[:, :2].max())) if len(seen) else (np.nan, np.nan)
+    return Person(points, center, lowest, highest, str(identity) if identity is not None else None)
 
 
 def _triples(value: object, what: str) -> Floats:
@@ -201,11 +209,11 @@ def _tracks(
         recording.fail("", f"{len(numbers)} frames; expected 2 to {MAX_FRAMES:,}")
     tracks = _follow(frames, numbers)
     listed = [person.points[hand] for track in tracks for person in track.frames.values() for hand in HANDS]
-    known = [points[points[:, 2] > 0][:, :2] for points in listed]
-    everything = np.concatenate([*known, np.zeros((0, 2))])
-    if not len(everything):
+    if not any((points[:, 2] > 0).any() for points in listed):
         recording.fail("", "no hand or wrist in any frame")
-    offset, scale = _scale(recording, everything, options)
+    name = options.scale or _scale_of(recording, [person for people in frames.values() for person in people])
+    offset, scale = _to_pixels(recording, name, options)
+    note = "" if options.scale or name == "pixels" else f", scale {name} assumed"
     times = (np.array(numbers, dtype=np.float64) - numbers[0]) / (options.fps or 30.0)
     result = []
     for rank, track in enumerate(tracks):
@@ -224,20 +232,31 @@ def _tracks(
                         hand,  # type: ignore[arg-type]
                         confidence=array[:, :, 2],
                         image_size=options.image_size,
-                        source=f"{program}{person}{options.rate_note()}",
+                        source=f"{program}{person}{note}{options.rate_note()}",
                     )
                 )
     return result
 
 
-def _scale(recording: Recording, points: Floats, options: ReadOptions) -> tuple[float, Floats]:
-    """Return the offset and scale from coordinates to pixels: OpenPose can write [0, 1] and [-1, 1]."""
-    if np.abs(points).max() > 1.0:
+def _scale_of(recording: Recording, people: list[Person]) -> str:
+    """Return the scale of all points of all people: hands alone may all be in one quadrant of the image."""
+    lowest = float(np.nanmin([person.lowest for person in people]))
+    highest = float(np.nanmax([person.highest for person in people]))
+    if max(highest, -lowest) > LARGEST_NORMALIZED:
+        return "pixels"
+    if -MIN_BELOW_ZERO < lowest < 0:
+        recording.fail("", f"normalized coordinates from {lowest:.2g} to {highest:.2g}; give --scale 0..1 or -1..1")
+    return "-1..1" if lowest < 0 else "0..1"
+
+
+def _to_pixels(recording: Recording, scale: str, options: ReadOptions) -> tuple[float, Floats]:
+    """Return the offset and factor from coordinates of a scale to pixels."""
+    if scale == "pixels":
         return 0.0, np.ones(2)
     if options.image_size is None:
         recording.fail("", "normalized coordinates; give the size of the images (--image-size 1280x720)")
     size = np.array(options.image_size, dtype=np.float64)
-    return (1.0, size / 2) if points.min() < 0 else (0.0, size)
+    return (1.0, size / 2) if scale == "-1..1" else (0.0, size)
 
 
 def _follow(frames: dict[int, list[Person]], numbers: list[int]) -> list[Track]:

@@ -96,8 +96,8 @@ def _nothing_found(frames: list[dict[str, Any]]) -> str:
     if world is None:
         return "no hand in any frame"
     return (
-        f"only {world}, whose origin is the center of the hand: they hold no path of the hand. Record the landmarks in "
-        f"the image as well, such as {LISTS[0]}"
+        f"only {world}, whose origin is the center of the hand: they hold no path of the hand. Record the "
+        f"landmarks in the image as well, such as {LISTS[0]}"
     )
 
 

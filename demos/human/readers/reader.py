@@ -31,7 +31,8 @@ MAX_LENGTH = 500
 """Longest explanation of an error, letters: files may hold anything."""
 DEFAULT_FPS = 30.0
 """Frames per second of recordings without times."""
-
+SCALES = ("pixels", "0..1", "-1..1")
+"""Scales of coordinates in images: those of OpenPose's ``--keypoint_scale`` 0 to 2, 3 and 4."""
 
 DAMAGES = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, EOFError)
 """Errors that damaged content causes in NumPy and in our own code."""
@@ -53,18 +54,22 @@ class ReadOptions:
     Attributes:
         fps: Frames per second; None to use what the recording says, or else ``DEFAULT_FPS``.
         image_size: Width and height of the images, pixels, for normalized coordinates.
+        scale: Name in ``SCALES`` of the coordinates of OpenPose; None to find it from the coordinates.
         order: Name in ``POINT_ORDERS`` of plain arrays; None to use ``mediapipe``, or ``webxr`` for 25 points.
         hand: Hand of recordings that do not say it.
         unit: Length of a unit in meters; None to use what the recording says.
+        high_is_closed: The gripper of a LeRobot dataset is closed where its number is high.
         markers: Names of markers by name of a hand point, such as ``{"index_tip": ["RFIN"]}``.
         objects: Names of markers by name of an object; None to find them by name.
     """
 
     fps: float | None = None
     image_size: tuple[int, int] | None = None
+    scale: str | None = None
     order: str | None = None
     hand: str | None = None
     unit: float | None = None
+    high_is_closed: bool = False
     markers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     objects: Mapping[str, Sequence[str]] | None = None
 
@@ -76,6 +81,8 @@ class ReadOptions:
                 raise ValueError(f"{name} is {value}; expected a positive number")
         if self.hand not in (None, "left", "right"):
             raise ValueError(f"hand is {self.hand!r}; expected left or right")
+        if self.scale not in (None, *SCALES):
+            raise ValueError(f"scale is {self.scale!r}; expected one of {', '.join(SCALES)}")
 
     def frame_times(self, count: int, fps: float | None = None) -> Floats:
         """Return the times of evenly spaced frames.

@@ -289,7 +289,7 @@ def bvh(folder: Path) -> Written:
     return path, ReadOptions()
 
 
-def _zarr_array(folder: Path, array: np.ndarray[Any, Any], chunk: int) -> None:
+def zarr_array(folder: Path, array: np.ndarray[Any, Any], chunk: int) -> None:
     folder.mkdir(parents=True)
     chunks = (chunk, *array.shape[1:])
     header = {"zarr_format": 2, "shape": array.shape, "chunks": chunks, "dtype": array.dtype.str, "order": "C"}
@@ -305,14 +305,14 @@ def _zarr_array(folder: Path, array: np.ndarray[Any, Any], chunk: int) -> None:
 def umi(folder: Path) -> Written:
     path = folder / "umi.zarr"
     middle = (POINTS[:, 4] + POINTS[:, 8]) / 2
-    _zarr_array(path / "data" / "robot0_eef_pos", middle, 16)
-    _zarr_array(path / "data" / "robot0_eef_rot_axis_angle", np.full((FRAMES, 3), 0.3), 16)
-    _zarr_array(path / "data" / "robot0_gripper_width", APERTURE[:, None], 16)
-    _zarr_array(path / "meta" / "episode_ends", np.array([FRAMES]), 1)
+    zarr_array(path / "data" / "robot0_eef_pos", middle, 16)
+    zarr_array(path / "data" / "robot0_eef_rot_axis_angle", np.full((FRAMES, 3), 0.3), 16)
+    zarr_array(path / "data" / "robot0_gripper_width", APERTURE[:, None], 16)
+    zarr_array(path / "meta" / "episode_ends", np.array([FRAMES]), 1)
     return path, ReadOptions(fps=RATE)
 
 
-def lerobot(folder: Path) -> Written:
+def lerobot(folder: Path, gripper: np.ndarray[Any, Any] = APERTURE) -> Written:
     path = folder / "lerobot"
     (path / "meta").mkdir(parents=True)
     (path / "data" / "chunk-000").mkdir(parents=True)
@@ -320,7 +320,7 @@ def lerobot(folder: Path) -> Written:
     info = {"fps": RATE, "features": {"observation.state": {"dtype": "float32", "shape": [5], "names": names}}}
     (path / "meta" / "info.json").write_text(json.dumps(info))
     middle = (POINTS[:, 4] + POINTS[:, 8]) / 2
-    rows = np.concatenate([middle, np.zeros((FRAMES, 1)), APERTURE[:, None]], axis=1)
+    rows = np.concatenate([middle, np.zeros((FRAMES, 1)), gripper[:, None]], axis=1)
     table = pa.table({"observation.state": rows.tolist(), "episode_index": [0] * FRAMES})
     pq.write_table(table, path / "data" / "chunk-000" / "file-000.parquet")
     return path, ReadOptions()

@@ -25,6 +25,7 @@ from demos.human.hand_model import PARTS, assemble
 from demos.human.motion.files import read_motion
 from demos.human.track_files import save_track
 
+from . import formats
 from .test_calibration import CORNERS, draw_board
 
 
@@ -118,6 +119,18 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         assert failed.exit_code == 2, (arguments, failed.output)
         assert message in failed.stderr, (arguments, failed.stderr)
         assert "Traceback" not in failed.stderr
+
+
+def test_options_describe_what_a_recording_does_not(tmp_path: Path) -> None:
+    opening = (formats.APERTURE - formats.APERTURE.min()) / np.ptp(formats.APERTURE)
+    gripper, _ = formats.lerobot(tmp_path, 1 - opening)
+    assert "gripper from 0 (closed) to 1" in run("inspect", gripper).output
+    assert "gripper from 0 (open) to 1" in run("inspect", gripper, "--high-is-closed").output
+    hand, _ = formats.openpose_coco(tmp_path)
+    shown = run("inspect", hand, "--image-size", "1280x720", "--scale", "-1..1")
+    assert shown.exit_code == 0, shown.output
+    assert "scale" not in shown.output
+    assert "scale 0..1 assumed" in run("inspect", hand, "--image-size", "1280x720").output
 
 
 COMMANDS = sorted(command.name or "" for command in get_command(human.app).commands.values())  # type: ignore[attr-defined]

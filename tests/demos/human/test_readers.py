@@ -180,6 +180,50 @@ def test_normalized_scales_of_openpose_need_the_image_size(low: float, high: flo
     np.testing.assert_allclose(right.points[:, 8, :2], formats.IMAGE[:, 8], atol=1e-9)
 
 
+def write_normalized(path: Path, body: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None) -> None:
+    """Write the hand of the lower right quadrant, and a body point, in the scale -1..1."""
+    size = np.array([formats.WIDTH, formats.HEIGHT])
+    hand = (formats.IMAGE / 4 + 0.6 * size) / size * 2 - 1
+    assert hand.min() > 0
+    for frame, file in enumerate(sorted(path.iterdir())):
+        content = json.loads(file.read_text())
+        points = np.concatenate([hand[frame], np.ones((21, 1))], axis=1)
+        content["people"][0]["hand_right_keypoints_2d"] = points.ravel().tolist()
+        content["people"][0]["pose_keypoints_2d"] = [0.0] * 75 if body is None else [*body.tolist(), 1.0] + [0.0] * 72
+        file.write_text(json.dumps(content))
+
+
+def test_the_body_shows_the_scale_of_a_hand_in_the_lower_right_quadrant(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    options = replace(options, image_size=(formats.WIDTH, formats.HEIGHT))
+    expected = formats.IMAGE[:, 8] / 4 + 0.6 * np.array([formats.WIDTH, formats.HEIGHT])
+    write_normalized(path, np.array([0.1, -0.7]))
+    (track,) = read_tracks(path, options)[1]
+    np.testing.assert_allclose(track.points[:, 8, :2], expected, atol=1e-9)
+    assert "scale -1..1 assumed" in track.source
+    # Of a hand alone the coordinates do not show it; the option does.
+    write_normalized(path, None)
+    (track,) = read_tracks(path, options)[1]
+    assert "scale 0..1 assumed" in track.source
+    (track,) = read_tracks(path, replace(options, scale="-1..1"))[1]
+    np.testing.assert_allclose(track.points[:, 8, :2], expected, atol=1e-9)
+    assert "assumed" not in track.source.replace("30 frames per second assumed", "")
+
+
+def test_coordinates_slightly_below_zero_leave_the_scale_open(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    options = replace(options, image_size=(formats.WIDTH, formats.HEIGHT))
+    write_normalized(path, np.array([0.3, -0.02]))
+    with pytest.raises(
+        RecordingError, match=r"normalized coordinates from -0\.02 to 0\.\d+; give --scale 0\.\.1 or -1"
+    ):
+        read_tracks(path, options)
+    (track,) = read_tracks(path, replace(options, scale="-1..1"))[1]
+    assert np.nanmin(track.points[:, :, 0]) > 0.5 * formats.WIDTH
+    with pytest.raises(ValueError, match="scale is 'percent'; expected one of pixels"):
+        ReadOptions(scale="percent")
+
+
 @pytest.mark.parametrize("image_size", [None, (formats.WIDTH, formats.HEIGHT)])
 @pytest.mark.parametrize("name", ["hand_world_landmarks", "multiHandWorldLandmarks", "right_hand_world_landmarks"])
 def test_world_landmarks_of_mediapipe_alone_are_refused_since_they_hold_no_path(
