@@ -1,6 +1,7 @@
 """Real recordings: shape, rate, gaps, hand and order of points, written down from the files' own documentation.
 
-The recordings are not in the repository. The test runs if ``LAM_ENVS_RECORDINGS`` names a folder with them:
+The recordings are not in the repository. ``LAM_ENVS_RECORDINGS`` names a folder with them, by default
+``../shared/samples`` if it exists; else the tests are skipped:
 
 - openpose.pose, mediapipe.pose: sign-language-processing/pose, src/python/tests/data (MIT). Numbers of pose-format.
 - freebvh.bvh: 20tab/bvh-python, tests (MIT). Numbers of its text.
@@ -23,7 +24,12 @@ from demos.human.readers import RecordingError, read_tracks
 from demos.human.track import HandTrack
 from demos.human.video import frames_of, track_video
 
-FOLDER = Path(os.environ.get("LAM_ENVS_RECORDINGS", ""))
+GIVEN = os.environ.get("LAM_ENVS_RECORDINGS")
+FOLDER = Path(GIVEN) if GIVEN else Path(__file__).parents[4] / "shared" / "samples"
+# A given folder that does not exist is an error.
+pytestmark = pytest.mark.skipif(
+    not GIVEN and not FOLDER.is_dir(), reason=f"no recordings in {FOLDER}; set LAM_ENVS_RECORDINGS to their folder"
+)
 Place = tuple[int, int]
 """Frame and point."""
 
@@ -104,32 +110,30 @@ def agrees(track: HandTrack, expected: Expected) -> None:
         assert np.linalg.norm(bone) == pytest.approx(length, abs=1e-5)
 
 
-# Without the folder there is nothing to test, and nothing to skip.
-if FOLDER.name:
+@pytest.mark.parametrize("name", EXPECTED)
+def test_real_recordings_have_the_shape_rate_gaps_hand_and_order_of_their_documentation(name: str) -> None:
+    tracks = {track.hand: track for track in read_tracks(FOLDER / name)[1]}
+    assert sorted(tracks) == sorted(EXPECTED[name])
+    for hand, expected in EXPECTED[name].items():
+        agrees(tracks[hand], expected)
 
-    @pytest.mark.parametrize("name", EXPECTED)
-    def test_real_recordings_have_the_shape_rate_gaps_hand_and_order_of_their_documentation(name: str) -> None:
-        tracks = {track.hand: track for track in read_tracks(FOLDER / name)[1]}
-        assert sorted(tracks) == sorted(EXPECTED[name])
-        for hand, expected in EXPECTED[name].items():
-            agrees(tracks[hand], expected)
 
-    @pytest.mark.parametrize(
-        ("name", "cube"), [("ep0.npz", (0.56, -0.033, 0.05)), ("ep2.npz", (0.475, -0.028, 0.05))]
-    )
-    def test_logs_of_a_panda_have_the_opening_of_the_fingers_and_the_cube(name: str, cube: tuple[float, ...]) -> None:
-        (track,) = read_tracks(FOLDER / name)[1]
-        assert track.aperture[0] == pytest.approx(0.08, abs=1e-3)
-        np.testing.assert_allclose(track.objects["object"][0], cube, atol=1e-3)
+@pytest.mark.parametrize(("name", "cube"), [("ep0.npz", (0.56, -0.033, 0.05)), ("ep2.npz", (0.475, -0.028, 0.05))])
+def test_logs_of_a_panda_have_the_opening_of_the_fingers_and_the_cube(name: str, cube: tuple[float, ...]) -> None:
+    (track,) = read_tracks(FOLDER / name)[1]
+    assert track.aperture[0] == pytest.approx(0.08, abs=1e-3)
+    np.testing.assert_allclose(track.objects["object"][0], cube, atol=1e-3)
 
-    @pytest.mark.parametrize("name", ["human_hand_video.mp4", "sign_test_video.mp4"])
-    def test_videos_are_sent_to_track(name: str) -> None:
-        with pytest.raises(RecordingError, match="a video; find the hands in it first"):
-            read_tracks(FOLDER / name)
 
-    @pytest.mark.slow  # MediaPipe looks at 621 frames
-    def test_a_real_hand_is_found_in_nearly_all_frames_of_its_video() -> None:
-        (track,) = track_video(frames_of(FOLDER / "human_hand_video.mp4"), hand="right")
-        assert len(track.times) == 621
-        assert track.image_size == (1280, 720)
-        assert track.seen.sum() >= 600
+@pytest.mark.parametrize("name", ["human_hand_video.mp4", "sign_test_video.mp4"])
+def test_videos_are_sent_to_track(name: str) -> None:
+    with pytest.raises(RecordingError, match="a video; find the hands in it first"):
+        read_tracks(FOLDER / name)
+
+
+@pytest.mark.slow  # MediaPipe looks at 621 frames
+def test_a_real_hand_is_found_in_nearly_all_frames_of_its_video() -> None:
+    (track,) = track_video(frames_of(FOLDER / "human_hand_video.mp4"), hand="right")
+    assert len(track.times) == 621
+    assert track.image_size == (1280, 720)
+    assert track.seen.sum() >= 600
