@@ -19,7 +19,6 @@ from demos.formats import FORMATS, export_dataset, import_dataset
 
 ENV_IDS = ("LamReach-v0", "LamGraspGoal-v0", "LamReachPixels-v0", "LamGraspDiscrete-v0")
 ENDINGS = {"robomimic": ".hdf5", "lerobot": "", "imitation": "", "npz": ".npz"}
-READERS = Path(__file__).parents[3] / ".venv-readers"
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ from demos.datasets.reading import episodes_of
 from demos.datasets.tree import tree_leaves
 from demos.formats import export_dataset, import_dataset
 
-from .conftest import ENV_IDS, READERS
+from .conftest import ENV_IDS
+from .other_libraries import read_by
 
 
 @pytest.mark.parametrize("env_id", ["LamReach-v0", "LamGraspGoal-v0", "LamGraspDiscrete-v0"])
@@ -48,17 +46,6 @@ def moments(episode: Episode) -> list[Any]:
     if not isinstance(observations, dict):
         return list(observations)
     return [{name: values[number] for name, values in observations.items()} for number in range(len(episode) + 1)]
-
-
-def read_by(script: str, *arguments: str) -> Any:
-    """Return what a library in another environment reads."""
-    assert (READERS / ".installed").exists(), "these tests need make .venv-readers/.installed"
-    out = Path(arguments[1])
-    command = [sys.executable, str(Path(__file__).parent / "readers" / script), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(READERS)}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
-    assert ran.returncode == 0, ran.stderr
-    return np.load(out)
 
 
 @pytest.mark.slow
