@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,9 +69,14 @@ def _upright(frame: av.VideoFrame) -> Image:
     quarter turn exchanges the axes; a negative number reverses one.
     """
     image = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    try:
+        kinds = [(data.type.name, bytes(data)) for data in cast(Any, frame.side_data)]
+    except ValueError:
+        # PyAV lists nothing beside a kind that it does not know, such as EXIF. The rotation lacks mirror images.
+        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+    for kind, content in kinds:
+        if kind == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(content, np.int32)[:5].tolist()
             if abs(a) + abs(d) < abs(b) + abs(c):
                 image, a, d = image.transpose(1, 0, 2), c, b
             image = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

@@ -95,6 +95,15 @@ def test_photos_are_upright_as_a_viewer_shows_them(tmp_path: Path, orientation: 
     np.testing.assert_array_equal(first_image(tmp_path / "photo.png"), upright)
 
 
+def test_frames_with_exif_are_upright_too(tmp_path: Path) -> None:
+    photo = Image.fromarray(landscape())
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "frame.jpg", exif=exif, quality=95)
+    (frame,) = frames_of(tmp_path / "frame.jpg")  # a video of one frame, for FFmpeg
+    assert np.abs(frame.image.astype(int) - np.rot90(landscape(), -1)).mean() < 8
+
+
 def test_what_shows_no_image_is_refused(tmp_path: Path) -> None:
     with av.open(tmp_path / "empty.avi", "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
