@@ -60,7 +60,7 @@ TITLE = "Architecture of the agent lam, from an instruction and a scene to a chu
 
 def draw() -> str:
     """Return the image as SVG."""
-    settings = LamSettings()
+    settings = LamSettings.model_validate({})
     parts = [*_inputs(), *_layers(settings), *_heads(), *_chunk(settings)]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
@@ -77,7 +77,7 @@ def _inputs() -> Iterator[str]:
     yield from _titled(14, 88, "Instruction", ["Names become \N{BLACK CIRCLE}; one layer reads the words."])
     width, gap = 69.0, 4.75
     entities = {name: LEFT + width / 2 + number * (width + gap) for number, name in enumerate(ENTITIES)}
-    at = LEFT + INSET
+    at = float(LEFT + INSET)
     for word in WORDS:
         length = LETTER * len(word)
         if word in entities:
@@ -104,7 +104,7 @@ def _layers(settings: LamSettings) -> Iterator[str]:
     title = f"Transformer: {settings.layers} layers, {HEADS} heads"
     yield from _titled(294, 100, title, [])
     yield _text(LEFT + INSET, 381, f"Tokens of {settings.width}; the readout has the robot's name.", "note")
-    at = LEFT + INSET
+    at = float(LEFT + INSET)
     for name, width in TOKENS.items():
         yield _box(at, 328, width, 28, "chip optional" if name == "images" else "chip")
         yield _text(at + width / 2, 347, name, anchor="middle")

@@ -42,7 +42,7 @@ def test_the_image_is_drawn_from_the_sizes_of_the_code() -> None:
     drawn = architecture.draw()
     assert images.ARCHITECTURE.read_text(encoding="utf-8") == drawn, "run make images"
     words = [text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
-    assert f"Chunk of {LamSettings().action_horizon} actions" in words
+    assert f"Chunk of {LamSettings.model_validate({}).action_horizon} actions" in words
     assert f"Relations: {RELATIONS} numbers for each pair" in words
 
 
