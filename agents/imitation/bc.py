@@ -26,7 +26,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import Count, CountOrZero, Layers, NotNegative, Positive
-from agents.types import Array, Env, Memory, Observation, Space, Start, State, Tensors
+from agents.types import Array, Env, Keywords, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
 
 MAX_ENSEMBLE = 32
@@ -35,7 +35,7 @@ MAX_ENSEMBLE = 32
 class SharedBCSettings(PretrainedEncoderSettings):
     """Settings that bc and dagger share."""
 
-    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"image_readout", "image_shift"}
+    later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {"image_readout", "image_shift", "share_image_encoder"}
 
     epochs: Count = Field(100, description="Passes over the demonstrations.")
     batch_size: Count = Field(128, description="Steps in a minibatch.")
@@ -56,8 +56,9 @@ class SharedBCSettings(PretrainedEncoderSettings):
     image_readout: Literal["flatten", "spatial_softmax", "pooling", "patches"] = Field(
         "flatten",
         description="Readout of the convolutions of an image; with ``encoder``, ``flatten`` stands for "
-        "``spatial_softmax``.",
+        "``spatial_softmax``. ``flatten`` treats depth as numbers, the others as a fourth channel of the image.",
     )
+    share_image_encoder: bool = Field(False, description="Use one encoder for the images of all cameras.")
 
     @property
     def readout(self) -> Readout | None:
@@ -65,6 +66,11 @@ class SharedBCSettings(PretrainedEncoderSettings):
         if self.image_readout != "flatten":
             return self.image_readout
         return "spatial_softmax" if self.encoder else None
+
+    @property
+    def network_keywords(self) -> Keywords:
+        """Keyword arguments of the network, for any policy of Stable-Baselines3."""
+        return policy_keywords(self.hidden_sizes, self.readout, share_images=self.share_image_encoder)
 
     @model_validator(mode="after")
     def _check_masked(self) -> SharedBCSettings:
@@ -126,7 +132,7 @@ class BCPolicy(TorchPolicy[Transitions]):
             action_space,
             lr_schedule=lambda _: 0.0,  # its own optimizer is not used
             squash=settings.squash,
-            **policy_keywords(settings.hidden_sizes, settings.readout),
+            **settings.network_keywords,
         )
         self.eval()
 

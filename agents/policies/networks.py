@@ -22,7 +22,9 @@ from torch import nn
 
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
+from agents.policies.encoders.cameras import cameras_of, channels_shape, whole_image
 from agents.policies.encoders.images import ImageEncoder, Readout, tokens_of
+from agents.policies.encoders.instructions import refuse_instruction
 from agents.policies.normalizer import MAX_STANDARDIZED, spread_of
 from agents.types import Keywords, Space, Tensors
 from demos.datasets.statistics import Statistics
@@ -36,33 +38,48 @@ update: published training runs reach -33. At -40, losses and their gradients st
 class ObservationEncoder(BaseFeaturesExtractor):
     """Encoder of observations: it standardizes numbers, applies convolutions to images, and concatenates all.
 
+    With a readout, a depth image is a fourth channel of its camera. Without one, its pixels are plain numbers.
+
     Args:
         observation_space: A Box, or a Dict of such; uint8 of shape (height, width, channels) is an image, or with
             the channels first, as in Stable-Baselines3.
         readout: Readout of images by :class:`agents.policies.encoders.images.ImageEncoder`, which can be pre-trained;
             None for a small version of the network of Mnih et al. 2015.
+        share_images: Use one network for all cameras with images of one shape.
+
+    Raises:
+        ValueError: The observations have an instruction, depth without an image, or images that are too small.
     """
 
-    def __init__(self, observation_space: Space, readout: Readout | None = None) -> None:
+    def __init__(
+        self, observation_space: Space, readout: Readout | None = None, *, share_images: bool = False
+    ) -> None:
         self._parts = parts_of(observation_space)
+        refuse_instruction(observation_space)
+        images = [name for name, part in self._parts.items() if is_image(part)]
+        self._cameras = {name: (name,) for name in images} if readout is None else cameras_of(self._parts)
+        self._depths = {name for names in self._cameras.values() for name in names[1:]}
         seen = IMAGE_FEATURES * (1 if readout is None else tokens_of(readout))
-        sizes = [seen if is_image(part) else math.prod(part.shape) for part in self._parts.values()]
-        super().__init__(observation_space, sum(sizes))
+        flat = [part for name, part in self._parts.items() if name not in {*self._cameras, *self._depths}]
+        super().__init__(observation_space, len(images) * seen + sum(math.prod(part.shape) for part in flat))
         self.images = nn.ModuleDict()
-        for number, part in enumerate(self._parts.values()):
-            if is_image(part):
-                channels, height, width = _image_shape(part.shape)
-                self.images[str(number)] = (
-                    _convolutions(channels, height, width)
-                    if readout is None
-                    else ImageEncoder(channels, height, width, readout, IMAGE_FEATURES)
+        shared: dict[tuple[int, int, int], nn.Module] = {}
+        for number, (name, part) in enumerate(self._parts.items()):
+            if name in self._cameras:
+                shape = channels_shape([self._parts[each] for each in self._cameras[name]])
+                network = shared.get(shape) or (
+                    _convolutions(*shape) if readout is None else ImageEncoder(*shape, readout, IMAGE_FEATURES)
                 )
+                if share_images:
+                    shared[shape] = network
+                self.images[str(number)] = network
             else:
-                self.register_buffer(f"mean_{number}", torch.zeros(math.prod(part.shape)))
-                self.register_buffer(f"spread_{number}", torch.ones(math.prod(part.shape)))
+                size = 1 if name in self._depths else math.prod(part.shape)
+                self.register_buffer(f"mean_{number}", torch.zeros(size))
+                self.register_buffer(f"spread_{number}", torch.ones(size))
 
     def image_encoders(self) -> list[tuple[str, ImageEncoder]]:
-        """Return name and encoder of each camera that has an :class:`ImageEncoder`."""
+        """Return name and encoder of each camera that has an :class:`ImageEncoder`; cameras may share an encoder."""
         names = list(self._parts)
         return [
             (names[int(number)], encoder)
@@ -71,44 +88,51 @@ class ObservationEncoder(BaseFeaturesExtractor):
         ]
 
     def fit(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
-        """Set mean and standard deviation of the dimensions.
+        """Set mean and standard deviation of the dimensions, and those of all pixels of a depth image together.
 
         Args:
             statistics: Statistics of a dataset (:func:`demos.statistics`).
             masked: Indices of the numbers that are set to 0; None for none.
         """
-        for number, (name, part) in enumerate(self._parts.items()):
-            if is_image(part):
+        for number, name in enumerate(self._parts):
+            if name in self._cameras:
                 continue
             known = statistics[f"observation/{name}" if name else "observation"]
+            known = whole_image(known) if name in self._depths else known
             spread = spread_of(known, (masked or {}).get(name, ()))
             self.get_buffer(f"mean_{number}").copy_(torch.as_tensor(known.mean.ravel()))
             self.get_buffer(f"spread_{number}").copy_(torch.as_tensor(spread))
 
     def forward(self, observations: Tensors) -> torch.Tensor:
         """Return rows of shape (N, features) for observations of shape (N, ...), or a dict of such."""
+        parts = observations if isinstance(observations, dict) else {"": observations}
         rows = []
         for number, name in enumerate(self._parts):
-            values = observations[name] if isinstance(observations, dict) else observations
-            if str(number) in self.images:
-                pixels = values.float() / 255.0
-                if not has_channels_first(self._parts[name].shape):
-                    pixels = pixels.permute(0, 3, 1, 2).contiguous()
-                encoder = self.images[str(number)]
-                rows.append(
-                    encoder(2.0 * pixels - 1.0).flatten(1) if isinstance(encoder, ImageEncoder) else encoder(pixels)
-                )
-            else:
-                flat = values.float().flatten(1)
-                standard = (flat - self.get_buffer(f"mean_{number}")) / self.get_buffer(f"spread_{number}")
-                rows.append(standard.clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED))
+            if name in self._cameras:
+                rows.append(self._encoded(number, name, parts))
+            elif name not in self._depths:
+                rows.append(self._standardized(number, parts[name].float().flatten(1)))
         return torch.cat(rows, dim=1)
 
+    def _encoded(self, number: int, name: str, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features of a camera, shape (N, features)."""
+        network, pixels = self.images[str(number)], parts[name].float() / 255.0
+        if not has_channels_first(self._parts[name].shape):
+            pixels = pixels.permute(0, 3, 1, 2).contiguous()
+        if not isinstance(network, ImageEncoder):
+            features: torch.Tensor = network(pixels)
+            return features
+        channels = [2.0 * pixels - 1.0]
+        for depth in self._cameras[name][1:]:
+            standard = self._standardized(list(self._parts).index(depth), parts[depth].float())
+            channels.append(standard.permute(0, 3, 1, 2))
+        tokens: torch.Tensor = network(torch.cat(channels, dim=1))
+        return tokens.flatten(1)
 
-def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return channels, height and width of images, whose channels are first or last."""
-    channels, height, width = shape if has_channels_first(shape) else (shape[2], *shape[:2])
-    return channels, height, width
+    def _standardized(self, number: int, values: torch.Tensor) -> torch.Tensor:
+        """Return standardized numbers of a part, or depths, of the same shape."""
+        standard = (values - self.get_buffer(f"mean_{number}")) / self.get_buffer(f"spread_{number}")
+        return standard.clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
 
 
 def _convolutions(channels: int, height: int, width: int) -> nn.Module:
@@ -243,17 +267,24 @@ def _first_names(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {name: seen.setdefault((value.data_ptr(), value.shape), name) for name, value in state.items()}
 
 
-def policy_keywords(hidden_sizes: tuple[int, ...], readout: Readout | None = None) -> Keywords:
+def policy_keywords(
+    hidden_sizes: tuple[int, ...], readout: Readout | None = None, *, share_images: bool = False
+) -> Keywords:
     """Return keyword arguments for policies of Stable-Baselines3 that can share weights.
 
     Args:
         hidden_sizes: Units of the layers.
         readout: Readout of images, see :class:`ObservationEncoder`.
+        share_images: Use one network for all cameras, see :class:`ObservationEncoder`.
     """
+    extractor = {
+        **({} if readout is None else {"readout": readout}),
+        **({"share_images": True} if share_images else {}),
+    }
     return {
         "net_arch": list(hidden_sizes),
         "activation_fn": nn.ReLU,
         "features_extractor_class": ObservationEncoder,
         "normalize_images": False,
-        **({} if readout is None else {"features_extractor_kwargs": {"readout": readout}}),
+        **({"features_extractor_kwargs": extractor} if extractor else {}),
     }

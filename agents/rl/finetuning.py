@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.imitation.bc import BehaviorCloning
-from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
+from agents.policies.networks import BoundedPolicy, set_weights, weights_of
 from agents.types import Env
 from demos.datasets.tree import tree_map
 
@@ -33,10 +33,7 @@ def ppo_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
     model = PPO(
         BoundedPolicy,
         env,
-        policy_kwargs={
-            **policy_keywords(bc.settings.hidden_sizes, bc.settings.readout),
-            "squash": bc.settings.squash,
-        },
+        policy_kwargs={**bc.settings.network_keywords, "squash": bc.settings.squash},
         **settings,
     )
     policy = cast(BoundedPolicy, model.policy)
@@ -64,8 +61,8 @@ def sac_from(bc: BehaviorCloning, env: Env | VecEnv, *, log_std: float = LOG_STD
             "SAC needs squashed continuous actions: train bc with squash=true in an environment with Box actions"
         )
     is_dict = isinstance(bc.observation_space, spaces.Dict)
-    keywords = policy_keywords(bc.settings.hidden_sizes, bc.settings.readout)
-    model = SAC("MultiInputPolicy" if is_dict else "MlpPolicy", env, policy_kwargs=keywords, **settings)
+    policy = "MultiInputPolicy" if is_dict else "MlpPolicy"
+    model = SAC(policy, env, policy_kwargs=bc.settings.network_keywords, **settings)
     network: Any = bc.policy.network
     for part in (model.actor, model.critic, model.critic_target):
         extractor: Any = part.features_extractor

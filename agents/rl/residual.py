@@ -35,6 +35,7 @@ from agents.training.settings import (
 )
 from agents.training.stable_baselines.training import SeededEpisodes, horizon_of, steps_per_env, train
 from agents.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Start
+from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 OBSERVATION, BASE_ACTION = "observation", "base_action"
 """Entries of what a residual policy sees: a plain observation, and the action of the frozen agent."""
@@ -108,15 +109,15 @@ class ResidualEnv(gym.Wrapper[Any, Any, Any, Any]):
 def residual_observation_space(observation_space: Any, action_space: Any) -> spaces.Dict:
     """Return the space of what a residual policy sees: the observation, and the action of the frozen agent.
 
+    An instruction is left out: only the frozen agent follows it.
+
     Raises:
         ValueError: The actions are not continuous.
     """
     if not isinstance(action_space, spaces.Box) or not action_space.is_bounded():
         raise ValueError(f"a residual policy needs bounded continuous actions; this environment has {action_space}")
-    parts = (
-        observation_space.spaces if isinstance(observation_space, spaces.Dict) else {OBSERVATION: observation_space}
-    )
-    return spaces.Dict({**parts, BASE_ACTION: action_space})
+    parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else observation_space
+    return spaces.Dict(augmented(parts, action_space))
 
 
 def correction_space(action_space: spaces.Space[Any]) -> spaces.Box:
@@ -124,10 +125,10 @@ def correction_space(action_space: spaces.Space[Any]) -> spaces.Box:
     return spaces.Box(-1.0, 1.0, action_space.shape, dtype=np.float32)
 
 
-def augmented(observation: Observation, base_action: Array) -> Observation:
-    """Return what a residual policy sees."""
-    parts = observation if isinstance(observation, dict) else {OBSERVATION: observation}
-    return {**parts, BASE_ACTION: base_action}
+def augmented(observation: Any, base_action: Any) -> dict[str, Any]:
+    """Return what a residual policy sees, or its space."""
+    parts = observation if isinstance(observation, Mapping) else {OBSERVATION: observation}
+    return {**{name: part for name, part in parts.items() if name != INSTRUCTION_KEY}, BASE_ACTION: base_action}
 
 
 def corrected(space: spaces.Box, base_action: Array, correction: Array, scale: float) -> Array:
@@ -151,7 +152,8 @@ class ResidualAgent(PolicyAgent):
     Learning for Robot Control.
 
     **Differences.** The correction is bounded, and the residual policy also sees the action that it corrects: a
-    frozen agent with a memory decides by more than the observation.
+    frozen agent with a memory decides by more than the observation. It does not see an instruction, which only the
+    frozen agent follows.
 
     Args:
         env: Environment that gives the spaces.

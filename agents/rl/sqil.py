@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
+from agents.policies.encoders.instructions import refuse_instruction
 from agents.policies.networks import policy_keywords
 from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
@@ -95,6 +96,7 @@ class SQIL(PolicyAgent):
     def new_policy(self) -> BasePolicy:
         """Return an untrained policy."""
         actions = require_discrete(self.spec.name, self.action_space)
+        refuse_instruction(self.observation_space)
         if isinstance(self.observation_space, gym.spaces.Dict):
             raise ValueError(
                 f"agent {self.spec.name} needs array observations; this environment's observations are a dict of "

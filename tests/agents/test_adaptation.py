@@ -228,15 +228,6 @@ def test_errors_say_what_to_do(reach: Any, make: Make) -> None:
         adapt(root / "bc", make("LamReach-v0", max_episode_steps=1), home, budget=1, **few)
 
 
-def test_a_residual_policy_is_not_exported_without_the_agent_that_it_corrects(reach: Any, make: Make) -> None:
-    from agents.deployment.export.exporting import graph_of
-
-    _, root = reach
-    env = make("LamReach-v0")
-    with pytest.raises(ValueError, match="residual cannot be exported: its policy corrects another agent"):
-        graph_of(ResidualAgent.of(agents.load(root / "bc", env), env, hidden_sizes=[8]))
-
-
 def test_a_damaged_residual_policy_is_refused(reach: Any, make: Make, tmp_path: Path) -> None:
     _, root = reach
     env = make("LamReach-v0")

@@ -139,14 +139,16 @@ def test_dagger_starts_from_an_encoder(settings: dict[str, Any], data: Any, enco
     assert torch.equal(learned, weights["1.layer.weight"])
 
 
-def test_one_encoder_may_serve_all_cameras(data: Any, make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["act", "bc"])
+def test_one_encoder_may_serve_all_cameras(name: str, data: Any, make: Make, tmp_path: Path) -> None:
     shared = pretrain("masked-reconstruction", data[:1], seed=0, budget=1, share_image_encoder=True, **QUICK)
     assert {camera.encoder for camera in shared.cameras} == {0}
     folder = shared.save(tmp_path / "shared")
     env = make("LamGraspPixels-v0", **SIZES)
     for own in (True, False):
-        agent = agents.make("act", env, **AGENTS["act"], batch_size=32, encoder=str(folder), share_image_encoder=own)
+        agent = agents.make(name, env, **AGENTS[name], batch_size=32, encoder=str(folder), share_image_encoder=own)
         agent.learn(data[1], env, seed=0, budget=1)
+        assert len({id(each) for _, each in agent.policy.image_encoders()}) == (1 if own else 2)
 
 
 @pytest.mark.parametrize(

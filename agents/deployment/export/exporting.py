@@ -26,6 +26,7 @@ from agents.deployment.export.lam import LamGraph
 from agents.deployment.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
 from agents.deployment.export.reactive import ReactiveGraph
 from agents.deployment.export.readme import readme
+from agents.deployment.export.residual import ResidualGraph
 from agents.deployment.export.sequences import SequenceGraph
 from agents.imitation.bc import BCPolicy, BehaviorCloning
 from agents.imitation.lam.policy import LamPolicy
@@ -109,7 +110,7 @@ def graph_of(agent: PolicyAgent) -> Graph:
     policy = agent.policy
     observations, actions = agent.observation_space, agent.action_space
     if isinstance(agent, ResidualAgent):
-        raise ValueError(f"agent {agent.spec.name} cannot be exported: its policy corrects another agent")
+        return ResidualGraph(agent, graph_of(agent.base))
     if isinstance(policy, SequencePolicy):
         return SequenceGraph(observations, actions, policy)
     if isinstance(policy, LamPolicy):
@@ -260,14 +261,15 @@ class _Compared:
     def __init__(self, agent: PolicyAgent, exported: OnnxAgent) -> None:
         self.largest, self.steps = 0.0, 0
         self._agent, self._exported = agent, exported
-        self._is_sequence = isinstance(agent.policy, SequencePolicy)
+        planning = agent.base.policy if isinstance(agent, ResidualAgent) else agent.policy
+        self._planning = planning if isinstance(planning, SequencePolicy) else None
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[Any, Any]:
         mine, other, age = state or (None, None, 0)
-        policy = self._agent.policy
-        drawn = policy.draw_noise(torch.tensor([age]), deterministic=True) if self._is_sequence else None
+        planning = self._planning
+        drawn = None if planning is None else planning.draw_noise(torch.tensor([age]), deterministic=True)
         noise = None if drawn is None else drawn[0].numpy()
         action, mine = self._agent.predict(observation, mine, episode_start, deterministic=True)
         answer, other = self._exported.predict(observation, other, episode_start, noise=noise)

@@ -107,6 +107,9 @@ class Graph(nn.Module):
         noise = rows[self.noise[0].name] if self.noise else None
         memory = {port.name: rows[port.name] for port in self.memory}
         action, following = self.step(observation if self.is_dict else observation[OBSERVATION], memory, noise)
-        if isinstance(self.action_space, spaces.Box):
-            action = torch.minimum(torch.maximum(action, self.low), self.high).to(self.low.dtype)
+        action = self.bounded(action) if isinstance(self.action_space, spaces.Box) else action
         return (action[0], *(following[port.name][0] for port in self.memory))
+
+    def bounded(self, actions: torch.Tensor) -> torch.Tensor:
+        """Return continuous actions of shape (..., actions), within the limits of the action space."""
+        return torch.minimum(torch.maximum(actions, self.low), self.high).to(self.low.dtype)

@@ -27,22 +27,28 @@ class ReactiveGraph(Graph):
 
     def __init__(self, observation_space: Space, action_space: Space, policies: Sequence[BasePolicy]) -> None:
         super().__init__(observation_space, action_space)
-        self.policies = nn.ModuleList(policies)
-        for part in self.modules():
-            if isinstance(getattr(part, "action_dist", None), Distribution):
-                # Training leaves that of the last minibatch, which cannot be copied. Every call makes its own.
-                cast(Any, part).action_dist.distribution = None
+        self.policies = nn.ModuleList(map(without_distributions, policies))
         self.eval()
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """Return the action, shape (1, ...), and no memory."""
         actions = torch.stack([most_likely(policy, observation) for policy in self.policies])
         if isinstance(self.action_space, spaces.Box):
-            bounded = torch.minimum(torch.maximum(actions, self.low), self.high)
-            return bounded.mean(dim=0), {}
+            return self.bounded(actions).mean(dim=0), {}
         choices = int(cast(spaces.Discrete, self.action_space).n)
         votes = nn.functional.one_hot(actions, choices).sum(dim=0)
         return votes.argmax(dim=-1), {}
+
+
+def without_distributions(policy: BasePolicy) -> BasePolicy:
+    """Return a policy, without the distribution of the last minibatch of its training.
+
+    It cannot be copied, and every call makes its own.
+    """
+    for part in policy.modules():
+        if isinstance(getattr(part, "action_dist", None), Distribution):
+            cast(Any, part).action_dist.distribution = None
+    return policy
 
 
 def most_likely(policy: nn.Module, observation: Tensors) -> torch.Tensor:

@@ -62,7 +62,18 @@ def _table(ports: list[JsonObject]) -> str:
 
 
 def token_lines(description: JsonObject) -> list[str]:
-    """Return the lines of a function that finds names in an instruction, and numbers its words."""
+    """Return the lines of a function that numbers the words of an instruction, and finds names in it."""
+    if "names" not in description:
+        return [
+            "",
+            "",
+            "def tokens(text):",
+            f"    words = np.zeros({MAX_WORDS}, np.int64)",
+            f'    for place, word in enumerate(re.findall(r"\\w+", text.lower())[:{MAX_WORDS}]):',
+            f'        words[place] = model["vocabulary"].get(word, {UNKNOWN})',
+            '    return {"instruction": words}',
+            "",
+        ]
     rows = sum(int(port["shape"][0]) for port in description["inputs"] if port["role"] == "mentions")
     returned = '{"instruction": words, "mentions": mentions}' if rows else '{"instruction": words}'
     return [
@@ -83,47 +94,36 @@ def token_lines(description: JsonObject) -> list[str]:
 
 
 def _loop(description: JsonObject) -> str:
-    """Return a program that runs an episode."""
+    """Return a program that runs an episode: imports, a function for instructions, and ten lines."""
     inputs = description["inputs"]
     observed = [port["name"] for port in inputs if port["role"] == "observation"]
     memory = [port["name"] for port in inputs if port["role"] == "memory"]
-    worded = [port["name"] for port in inputs if port["role"] == "instruction"]
+    is_worded = any(port["role"] == "instruction" for port in inputs)
     keywords = "".join(f", {name}={value}" for name, value in description["keywords"].items())
+    given = f'feed["{observed[0]}"] = observation'
+    if description["dict_observations"]:
+        words = ", **tokens(env.unwrapped.instruction)" if is_worded else ""
+        given = f"feed.update({{name: observation[name] for name in {tuple(observed)!r}}}{words})"
+    remembered = "".join(f', feed["{name}"]' for name in memory)
     lines = [
         "import json",
-        *(["import re"] if worded else []),
+        *(["import re"] if is_worded else []),
         "",
         "import gymnasium as gym",
         "import lam_envs",
         "import numpy as np",
         "import onnxruntime",
-        *(token_lines(description) if "names" in description else []),
+        *(token_lines(description) if is_worded else []),
         "",
-        'session = onnxruntime.InferenceSession("model.onnx")',
-        'model = json.load(open("model.json"))',
+        'session, model = onnxruntime.InferenceSession("model.onnx"), json.load(open("model.json"))',
+        'feed = {port["name"]: np.zeros(port["shape"], port["dtype"]) for port in model["inputs"]}',
         f'env = gym.make("{description["environment"]}"{keywords})',
         "observation, info = env.reset(seed=1000)",
-        'feed = {port["name"]: np.zeros(port["shape"], port["dtype"]) for port in model["inputs"]}',
-        "ended = False",
-    ]
-    if "names" in description:
-        lines += ["feed.update(tokens(env.unwrapped.instruction))"]
-    elif worded:
-        lines += [
-            f'words = re.findall(r"\\w+", env.unwrapped.instruction.lower())[:{MAX_WORDS}]',
-            f'feed["{worded[0]}"][: len(words)] = [model["vocabulary"].get(word, {UNKNOWN}) for word in words]',
-        ]
-    lines += ["while not ended:"]
-    if description["dict_observations"]:
-        lines += [f"    feed.update({{name: observation[name] for name in {tuple(observed)!r}}})"]
-    else:
-        lines += [f'    feed["{observed[0]}"] = observation']
-    lines += [f"    action{', *memory' if memory else ', *_'} = session.run(None, feed)"]
-    if memory:
-        lines += [f"    feed.update(zip({tuple(memory)!r}, memory))"]
-    lines += [
+        "terminated = truncated = False",
+        "while not (terminated or truncated):",
+        f"    {given}",
+        f"    action{remembered or ', *_'} = session.run(None, feed)",
         "    observation, _, terminated, truncated, info = env.step(action)",
-        "    ended = terminated or truncated",
         'print(info["is_success"])',
     ]
     return "\n".join(lines) + "\n"

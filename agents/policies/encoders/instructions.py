@@ -8,7 +8,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import nn
+
+from agents.types import Space
+from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 MAX_WORDS = 24
 """Words of a sentence that count; the others are left out."""
@@ -20,6 +24,19 @@ PADDING, UNKNOWN, FIRST = 0, 1, 2
 """Numbers of no word, of an unknown word, and of the first known word."""
 UNKNOWN_SHARE = 0.05
 """Share of the words that a training replaces by the unknown word, so that it has a meaning."""
+
+
+def refuse_instruction(space: Space) -> None:
+    """Check that observations have no instruction, for networks that read none.
+
+    Raises:
+        ValueError: They have one.
+    """
+    if isinstance(space, spaces.Dict) and INSTRUCTION_KEY in space.spaces:
+        raise ValueError(
+            "observations have an instruction, which this agent cannot read: use agent lam, act, bc-rnn or "
+            "diffusion, or make the environment with instruct=False"
+        )
 
 
 def words_of(text: str) -> list[str]:

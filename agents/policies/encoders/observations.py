@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
+from agents.policies.encoders.cameras import cameras_of, channels_shape, whole_image
 from agents.policies.encoders.images import ImageEncoder, Readout, draw_shifts, shifted
 from agents.policies.encoders.instructions import InstructionEncoder
 from agents.policies.encoders.vectors import FeatureEncoder, VectorEncoder
@@ -20,7 +20,6 @@ from agents.policies.normalizer import Standardizer
 from agents.policies.task_frame import TaskFrame, TaskFrameSettings
 from agents.types import Space, Tensors
 from demos.datasets.statistics import Statistics
-from lam_envs.observation.features import DEPTH_SUFFIX
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 
@@ -68,7 +67,7 @@ class ObservationTokens(nn.Module):
         self.width = settings.width
         parts = parts_of(space)
         self._vectors: list[str] = []
-        self._cameras: dict[str, tuple[str, ...]] = {}
+        self._cameras = cameras_of(parts)
         self._has_channels_first = {name: has_channels_first(p.shape) for name, p in parts.items() if is_image(p)}
         self.vectors, self.cameras = nn.ModuleList(), nn.ModuleList()
         self.depths = nn.ModuleDict()
@@ -76,11 +75,8 @@ class ObservationTokens(nn.Module):
         shared: dict[tuple[int, int, int], ImageEncoder] = {}
         self.tokens = 0
         for name, part in parts.items():
-            depth = f"{name}{DEPTH_SUFFIX}"
-            if is_image(part):
-                keys = (name, depth) if depth in parts else (name,)
-                self._cameras[name] = keys
-                shape = _image_shape([parts[key] for key in keys])
+            if name in self._cameras:
+                shape = channels_shape([parts[key] for key in self._cameras[name]])
                 encoder = shared.get(shape) or ImageEncoder(*shape, settings.image_readout, settings.width)
                 if settings.share_image_encoder:
                     shared[shape] = encoder
@@ -88,8 +84,6 @@ class ObservationTokens(nn.Module):
                 self.tokens += encoder.tokens
             elif is_depth_image(part):
                 self.depths[name] = Standardizer(1)
-                if name.removesuffix(DEPTH_SUFFIX) not in parts:
-                    raise ValueError(f"observation {name!r} is a depth image without an image: remove depth=true")
             elif name == INSTRUCTION_KEY:
                 self.instruction = InstructionEncoder(settings.width)
                 self.tokens += 1
@@ -117,7 +111,7 @@ class ObservationTokens(nn.Module):
             known = statistics[f"observation/{name}" if name else "observation"]
             cast(VectorEncoder, encoder).fit(known, (masked or {}).get(name, ()))
         for name, standardizer in self.depths.items():
-            cast(Standardizer, standardizer).fit(_whole_image(statistics[f"observation/{name}"]))
+            cast(Standardizer, standardizer).fit(whole_image(statistics[f"observation/{name}"]))
 
     def fit_words(self, instructions: Iterable[str]) -> None:
         """Know the words of instructions, if observations have an instruction."""
@@ -160,19 +154,3 @@ class ObservationTokens(nn.Module):
             depths: torch.Tensor = self.depths[name](images)
             return depths
         return images.float() / 127.5 - 1.0
-
-
-def _image_shape(parts: Sequence[spaces.Box]) -> tuple[int, int, int]:
-    """Return channels, height and width of images that are concatenated along their channels."""
-    shapes = [(*part.shape[1:], part.shape[0]) if has_channels_first(part.shape) else part.shape for part in parts]
-    if len({shape[:2] for shape in shapes}) > 1:
-        raise ValueError(f"an image and its depth have the shapes {shapes}; expected equal heights and widths")
-    return sum(shape[2] for shape in shapes), shapes[0][0], shapes[0][1]
-
-
-def _whole_image(statistics: Statistics) -> Statistics:
-    """Return the statistics of all pixels together, each of shape (1,)."""
-    mean = statistics.mean.mean().reshape(1)
-    # The variance of all pixels: within each pixel, and between pixels.
-    std = ((statistics.std**2).mean() + statistics.mean.var()).reshape(1) ** 0.5
-    return Statistics(statistics.count, mean, std, statistics.min.min().reshape(1), statistics.max.max().reshape(1))

@@ -25,6 +25,7 @@ from agents.data.features import feature_indices
 from agents.data.spaces import brief, is_image
 from agents.imitation.bc import BehaviorCloning
 from agents.imitation.observation.bco import BCO
+from agents.policies.encoders.instructions import refuse_instruction
 from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords
 from agents.rl.adversarial.bc_regularization import BCRegularization, actor_parameters
 from agents.rl.adversarial.settings import AdversarialSettings
@@ -88,6 +89,7 @@ class AdversarialAgent(PolicyAgent):
     def new_policy(self) -> BasePolicy:
         """Return an untrained policy."""
         space = self.observation_space
+        refuse_instruction(space)
         if not isinstance(space, spaces.Box) or is_image(space):
             raise ValueError(
                 f"agent {self.spec.name} needs observations that are one array of numbers; this environment has "
