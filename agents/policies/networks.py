@@ -57,7 +57,9 @@ class ObservationEncoder(BaseFeaturesExtractor):
         self._parts = parts_of(observation_space)
         refuse_instruction(observation_space)
         images = [name for name, part in self._parts.items() if is_image(part)]
-        self._cameras = {name: (name,) for name in images} if readout is None else cameras_of(self._parts)
+        self._cameras: dict[str, tuple[str, ...]] = {name: (name,) for name in images}
+        if readout is not None:
+            self._cameras = cameras_of(self._parts)
         self._depths = {name for names in self._cameras.values() for name in names[1:]}
         seen = IMAGE_FEATURES * (1 if readout is None else tokens_of(readout))
         flat = [part for name, part in self._parts.items() if name not in {*self._cameras, *self._depths}]
