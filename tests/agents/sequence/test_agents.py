@@ -234,21 +234,25 @@ def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach:
         agents.make("act", env, width=136, heads=16)
 
 
-OVERFITTED: dict[str, dict[str, Any]] = {
-    "bc-rnn": {"hidden_size": 64, "width": 64},
-    "act": {"width": 32, "encoder_layers": 1, "decoder_layers": 1},
-    "act with ensembling and latent": {"width": 32, "latent_size": 8, "ensembling": True},
-    "diffusion": {},
-    "diffusion of noise": {"objective": "noise"},
+OVERFITTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "bc-rnn": ("LamReach-v0", {"hidden_size": 64, "width": 64}),
+    "bc-rnn with one Gaussian": ("LamReach-v0", {"hidden_size": 64, "width": 64, "components": 1}),
+    "bc-rnn with discrete actions": ("LamReachDiscrete-v0", {"hidden_size": 64, "width": 64}),
+    "act": ("LamReach-v0", {"width": 32, "encoder_layers": 1, "decoder_layers": 1}),
+    "act with ensembling and latent": ("LamReach-v0", {"width": 32, "latent_size": 8, "ensembling": True}),
+    "diffusion": ("LamReach-v0", {}),
+    "diffusion of noise": ("LamReach-v0", {"objective": "noise"}),
 }
+"""Environment and settings."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("label", OVERFITTED)
 def test_five_demonstrations_are_learned_by_heart(label: str, make: Make, tmp_path: Path) -> None:
-    env = make("LamReach-v0")
-    dataset = demos.collect("LamReach-v0", episodes=5, seed=0, root=tmp_path)
+    env_id, settings = OVERFITTED[label]
+    env = make(env_id)
+    dataset = demos.collect(env_id, episodes=5, seed=0, root=tmp_path)
     seeds = [episode.seed or 0 for episode in episodes_of(dataset)]
-    agent = agents.make(label.split()[0], env, **{**OVERFITTED[label], "batch_size": 50})
+    agent = agents.make(label.split()[0], env, **{**settings, "batch_size": 50})
     agent.learn(dataset, env, seed=0, budget=300)
     assert agents.evaluate(agent, env, seeds=seeds).success_rate == 1.0
