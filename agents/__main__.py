@@ -23,8 +23,11 @@ from agents.explain.command import explain
 from agents.explain.monitoring import monitor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
-from agents.registry import ARCHIVE, TrainableAgent, find, load_or_make, read_description, spec_of
+from agents.registry import TrainableAgent, find, read_description, spec_of
 from agents.training.arguments import (
+    AgentClass,
+    AllowPickle,
+    AnyAgent,
     CacheFrames,
     Demonstrations,
     Device,
@@ -37,6 +40,7 @@ from agents.training.arguments import (
     Processes,
     Recipe,
     Root,
+    SavedAgent,
     Settings,
     check_free,
     check_processes,
@@ -48,10 +52,15 @@ from agents.training.arguments import (
     training_run,
 )
 from agents.training.provenance import outdated_parts
-from agents.training.saving import archive
-from agents.training.saving.zoo import agent_path
+from agents.training.saving.sources import (
+    Kind,
+    archive_settings,
+    find_source,
+    load_source,
+    saved_source,
+    trained_keywords,
+)
 from agents.types import JsonObject
-from demos.collection.recording import Policy
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.web.access import Address
@@ -142,25 +151,14 @@ app.command(epilog=TALK_EXAMPLE)(talk)
 
 @app.command(epilog="Example: python -m agents evaluate runs/bc --env LamGrasp-v0 --episodes 200")
 def evaluate(
-    agent: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of a saved agent, a pretrained agent (bc/LamGrasp-v0), a name, package.module:Class, the "
-            "address of a policy server (ws://HOST:PORT), or a Stable-Baselines3 archive (.zip)."
-        ),
-    ],
+    agent: AnyAgent,
     env: EnvId,
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 200,
     first_seed: Annotated[int, typer.Option(help="Seed of the first episode; the others follow it.")] = 1000,
-    agent_class: Annotated[
-        str | None,
-        typer.Option(help="package.module:Class of a saved third-party agent."),
-    ] = None,
+    agent_class: AgentClass = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_kwargs: EnvKeywords = [],  # noqa: B006
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load an archive (.zip), which can run code.")
-    ] = False,
+    allow_pickle: AllowPickle = False,
     episode_seconds: Annotated[
         float, typer.Option(help="Seconds of wall time that an episode may take.")
     ] = EPISODE_SECONDS,
@@ -177,18 +175,13 @@ def evaluate(
         faulthandler.dump_traceback_later(last, exit=True, file=sys.__stderr__ or sys.stderr)
 
     with clear_errors():
+        # Only what is given: the environment is a part of what is measured.
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        settings = read_settings(config)
-        if agent.endswith(ARCHIVE):
-            if not allow_pickle:
-                raise ValueError(
-                    f"{agent} can hold code that runs when it is loaded: if you trust it, add --allow-pickle"
-                )
-            settings = archive.settings_of(agent, settings)
-            # settings_of has searched for statistics and warned: load must not do so again.
-            policy: Policy = archive.load(agent, environment, **{"vecnormalize": False, **settings})
-        else:
-            policy = load_or_make(agent_path(agent), environment, settings, agent_class)
+        source, settings = find_source(agent, agent_class), read_settings(config)
+        if source.kind is Kind.ARCHIVE:
+            # The statistics are searched for once, with one warning.
+            settings = {"vecnormalize": False, **archive_settings(source, settings, allow_pickle=allow_pickle)}
+        policy = load_source(source, environment, settings, allow_pickle=allow_pickle)
         seeds = range(first_seed, first_seed + episodes)
         try:
             result = agents.evaluate(
@@ -221,16 +214,11 @@ def evaluate(
 
 @app.command(epilog="Example: python -m agents teleop runs/bc --env LamPickPlace-v0 --episodes 20")
 def teleop(
-    agent: Annotated[
-        str,
-        typer.Argument(help="Folder of a saved agent, a name, package.module:Class, or an address (ws://HOST:PORT)."),
-    ],
+    agent: AnyAgent,
     env: EnvId,
     episodes: driving.Episodes = 20,
     seed: driving.Seed = 0,
-    agent_class: Annotated[
-        str | None, typer.Option(help="package.module:Class of a saved third-party agent.")
-    ] = None,
+    agent_class: AgentClass = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)
     host: driving.Host = "127.0.0.1",
     port: driving.Port = 8765,
@@ -244,6 +232,7 @@ def teleop(
     id_: driving.Id = None,
     root: Root = None,
     overwrite: driving.Overwrite = False,
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Watch an agent in a browser, take over from it and give back; record episodes with these interventions.
 
@@ -253,13 +242,14 @@ def teleop(
         module, _, env_id = env.rpartition(":")
         if module:
             importlib.import_module(module)
-        settings = read_settings(config)
+        source, settings = find_source(agent, agent_class), read_settings(config)
+        keywords = {**trained_keywords(source, env_id), **parse_keywords(env_kwargs)}
         driving.run(
             env_id,
-            Recording(seed, parse_keywords(env_kwargs), seconds, False, id_, root, overwrite),
+            Recording(seed, keywords, seconds, False, id_, root, overwrite),
             SessionSettings(episodes, tuple(cameras.split(",")), image_size, real_time_factor, keep_failures),
             Address(host, port, token),
-            Watched(agent, lambda made: load_or_make(agent, made, settings, agent_class)),
+            Watched(agent, lambda made: load_source(source, made, settings, allow_pickle=allow_pickle)),
         )
 
 
@@ -307,10 +297,10 @@ def tune(
 
 
 @app.command(epilog="Example: python -m agents show runs/bc")
-def show(agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")]) -> None:
+def show(agent: SavedAgent) -> None:
     """Show a saved agent: its settings, its demonstrations, and the versions it was trained with."""
     with clear_errors():
-        description = read_description(agent)
+        description = read_description(saved_source(agent, "show").folder)
         name = str(description.get("agent"))
         training = description.get("training") or {}
         learned = training.get("demonstrations") or {}

@@ -187,11 +187,21 @@ ADDRESSES = ("ws://", "wss://")
 """Beginnings of addresses of policy servers."""
 REMOTE = "agents.deployment.remote.agent:remote_spec"
 """Import path of the function that returns the spec of a policy at an address."""
+EXPORTED_MODEL, EXPORTED_DESCRIPTION = "model.onnx", "model.json"
+"""Names of the files of an exported policy: the model, and its inputs and outputs."""
+EXPORTED = "agents.deployment.export.onnx_agent:exported_spec"
+"""Import path of the function that returns the spec of an exported policy in a folder."""
 
 
 def is_remote(name: str) -> bool:
     """Return True if a name is the address of a policy server."""
     return name.startswith(ADDRESSES)
+
+
+def is_exported(name: str) -> bool:
+    """Return True if a name is the folder of an exported policy; a saved agent comes first."""
+    folder = Path(name)
+    return not is_saved(name) and (folder / EXPORTED_MODEL).is_file() and (folder / EXPORTED_DESCRIPTION).is_file()
 
 
 def import_path_of(name: str) -> str:
@@ -210,8 +220,8 @@ def find(name: str) -> Any:
 
     Args:
         name: One of :func:`names`; the import path ``package.module:Name`` of a class, of a spec, of an object with
-            ``predict``, or of a function of the observation; or the address of a policy server, such as
-            ``ws://127.0.0.1:8000``.
+            ``predict``, or of a function of the observation; the address of a policy server, such as
+            ``ws://127.0.0.1:8000``; or the folder of an exported policy.
 
     Raises:
         ValueError: The agent is unknown, is an archive (which can hold code), or needs imitation, which is not
@@ -219,6 +229,8 @@ def find(name: str) -> Any:
     """
     if is_remote(name):
         return import_object(REMOTE, "agent")(name)
+    if is_exported(name):
+        return import_object(EXPORTED, "agent")(name)
     if name.endswith(ARCHIVE):
         raise ValueError(
             f"{name} can hold code that runs when it is loaded; if you trust it: "
@@ -237,7 +249,8 @@ def find(name: str) -> Any:
             raise ValueError(f"agent {name!r} fails when it is imported: {error!r}") from error
     raise ValueError(
         f"unknown agent {name!r}; expected one of {', '.join(names())}, package.module:Name, the folder of a saved "
-        f"agent, an archive of Stable-Baselines3 ({ARCHIVE}), or the address of a policy server (ws://HOST:PORT)"
+        f"agent or of an exported policy, an archive of Stable-Baselines3 ({ARCHIVE}), or the address of a policy "
+        "server (ws://HOST:PORT)"
     )
 
 
@@ -314,36 +327,6 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
             f"{directory} names agent {name!r}, which cannot be saved: it has no learn(), save() and load()"
         )
     return kind.load(directory, env)
-
-
-def load_or_make(name: str, env: Env, settings: Mapping[str, Any], agent_class: str | None = None) -> Any:
-    """Load a saved agent, or make one that needs no training.
-
-    Args:
-        name: Folder of a saved agent, or see :func:`find`.
-        env: Environment to act in.
-        settings: Settings of an agent that is not saved.
-        agent_class: ``package.module:Class`` of a saved third-party agent.
-
-    Raises:
-        FileNotFoundError: There is no saved agent in the folder.
-        ValueError: Settings for a saved agent, or an agent that is not trained.
-    """
-    if agent_class is not None or (Path(name) / DESCRIPTION).is_file():
-        if settings:
-            raise ValueError(f"--config {', '.join(settings)} cannot change a saved agent: remove it")
-        return load(name, env, agent=agent_class)
-    if Path(name).is_dir():
-        raise FileNotFoundError(
-            f"no saved agent in {name}: there is no {DESCRIPTION}. For an agent that writes none, give its class: "
-            "--agent-class package.module:Class"
-        )
-    if "/" in name and not is_remote(name):
-        raise FileNotFoundError(f"there is no folder {name}; expected a saved agent")
-    agent = make(name, env, **settings)
-    if isinstance(agent, TrainableAgent):
-        raise ValueError(f"agent {name} is not trained: give the folder of a saved agent")
-    return agent
 
 
 def is_saved(name: str) -> bool:

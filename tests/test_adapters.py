@@ -17,6 +17,7 @@ RUNS: dict[str, tuple[list[str], float]] = {
     "cleanrl_ppo_continuous_action.py": ([], 0.9),
     "d3rlpy_bc.py": ([], 0.9),
     "lerobot_act.py": ([], 0.8),
+    "onnx_policy.py": ([], 0.9),
     "rllib_ppo.py": ([], 0.9),
     "sb3_contrib_recurrent_ppo.py": (["--steps", "1024", "--out", "recurrent.zip"], 0.0),
     "sb3_contrib_tqc.py": (["--out", "tqc.zip"], 0.9),

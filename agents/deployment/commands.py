@@ -10,17 +10,15 @@ from typing import Annotated
 
 import typer
 
-from agents.evaluation.evaluation import make_env
-from agents.registry import load, read_description
-from agents.training.provenance import trained_in
-from agents.training.saving.zoo import agent_path
-from agents.types import Env
-from demos.runtime.console import clear_errors, console, parse_keywords
+from agents.registry import load
+from agents.training.arguments import SavedAgent
+from agents.training.saving.sources import FILES, find_source, load_source, make_trained_env, saved_source
+from demos.runtime.console import clear_errors, console
 from demos.runtime.web.access import is_loopback, new_token
 
-SavedAgent = Annotated[Path, typer.Argument(help="Folder of a saved agent.")]
 ServedAgent = Annotated[
-    str, typer.Argument(help="Folder of a saved agent, or name of a pretrained agent (bc/LamGrasp-v0).")
+    str,
+    typer.Argument(help="Folder of a saved agent or an exported policy, or a pretrained agent (bc/LamGrasp-v0)."),
 ]
 EnvId = Annotated[
     str | None, typer.Option(help="Id of the environment; by default the one that the agent was trained in.")
@@ -40,7 +38,11 @@ def export(
     agent: SavedAgent,
     env: EnvId = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the exported policy; by default that of the agent, with .onnx.")
+        Path | None,
+        typer.Option(
+            help="Folder for the exported policy; by default that of the agent with .onnx, or for a pretrained "
+            "agent its name, such as bc-LamGrasp-v0.onnx."
+        ),
     ] = None,
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Format of the file.")] = ExportFormat.ONNX,
     env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
@@ -55,11 +57,14 @@ def export(
         from agents.deployment.export.exporting import export as export_policy
         from agents.training.policy_agent import PolicyAgent
 
-        environment = _environment(agent, env, env_kwargs)
-        loaded = load(agent, environment)
+        source = saved_source(agent, "export")
+        environment = make_trained_env(source, env, env_kwargs)
+        loaded = load(source.folder, environment)
         if not isinstance(loaded, PolicyAgent):
             raise ValueError(f"{agent} was saved by a third-party agent, whose policy cannot be exported")
-        target = out or agent.with_name(f"{agent.name}.{file_format.value}")
+        # Nothing is written into the folder of the pretrained agents.
+        beside = Path(agent.replace("/", "-")) if source.is_pretrained else source.folder
+        target = out or beside.with_name(f"{beside.name}.{file_format.value}")
         checked = export_policy(loaded, environment, target, overwrite=overwrite)
         environment.close()
         console.print(
@@ -90,24 +95,24 @@ def serve(
         from agents.deployment.remote.names import read_names
         from agents.deployment.remote.server import PolicyServer, metadata_of
 
-        folder = Path(agent_path(agent))
-        environment = _environment(folder, env, env_kwargs)
+        source = find_source(agent)
+        if source.kind not in FILES:
+            raise ValueError(
+                f"cannot serve {agent}: it is {source.kind.value}; expected the folder of a saved agent or an "
+                "exported policy, or a pretrained agent, such as bc/LamReach-v0"
+            )
+        environment = make_trained_env(source, env, env_kwargs)
         server_names = None if names is None else read_names(names)
         key = os.environ.get(API_KEY) or None  # an empty key protects nothing
         if key is None and (require_key or not is_loopback(host)):
             key = new_token()
             console.print(f"{API_KEY}={key}", soft_wrap=True)
-        loaded = load(folder, environment)
-        server = PolicyServer(loaded, environment, metadata_of(folder, environment), api_key=key, names=server_names)
+        loaded = load_source(source, environment)
+        metadata = metadata_of(source.folder, environment)
+        server = PolicyServer(loaded, environment, metadata, api_key=key, names=server_names)
         environment.close()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as listening:
             shown = f"[{host}]" if ":" in host else host
             console.print(f"serving {agent} at ws://{shown}:{listening.getsockname()[1]}", soft_wrap=True)
             server.run(listening)
-
-
-def _environment(agent: Path, env_id: str | None, env_kwargs: list[str]) -> Env:
-    """Make the environment of a saved agent."""
-    chosen, recorded = (env_id, {}) if env_id is not None else trained_in(read_description(agent))
-    return make_env(chosen, **{**recorded, **parse_keywords(env_kwargs, "--env-kwargs")})

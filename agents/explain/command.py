@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.training.arguments import AgentClass, AllowPickle, AnyAgent
+from agents.training.saving.sources import find_source, load_source, make_trained_env
 from agents.types import Env
-from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.runtime.console import clear_errors, console
 
 if TYPE_CHECKING:
     import minari  # late: not every command needs it
 
 
 def explain(
-    agent: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of a saved agent, a pretrained agent (bc/LamGrasp-v0), a name, or package.module:Class."
-        ),
-    ],
+    agent: AnyAgent,
     env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
     out: Annotated[Path, typer.Option(help="HTML file to write; a JSON file of the same name comes beside it.")],
     seed: Annotated[int, typer.Option(help="Seed of the episode.")] = 1000,
@@ -32,34 +29,36 @@ def explain(
         list[str],
         typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    monitor: Annotated[
+        Path | None, typer.Option(help="Folder of the agent's monitor; by default that of the agent.")
+    ] = None,
     method: Annotated[
         list[str], typer.Option(help="Method of explanation; repeat it for more. By default all.")
     ] = [],  # noqa: B006
-    agent_class: Annotated[
-        str | None, typer.Option(help="package.module:Class of a saved third-party agent.")
-    ] = None,
+    agent_class: AgentClass = None,
     env_kwargs: Annotated[
         list[str], typer.Option(help="Keyword of the environment, name=value; repeat it for more.")
     ] = [],  # noqa: B006
     root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")] = None,
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Explain what an agent does in an episode, step by step, as one HTML page.
 
+    Keywords of the environment that are not given are those that the agent was trained with there.
     The page shows how sure the agent is, how far each state is from the demonstrations, which features, words and
     regions of images moved its action, and which demonstrations are nearest.
     """
     with clear_errors():
-        from agents.evaluation.evaluation import make_env
         from agents.explain import explaining
         from agents.explain.failure.monitor import Monitor
-        from agents.registry import load_or_make
-        from agents.training.saving.zoo import agent_path
 
         explaining.check_path(out)
-        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
-        folder = agent_path(agent)
-        explained = load_or_make(folder, environment, {}, agent_class)
-        others = [load_or_make(agent_path(name), environment, {}, agent_class) for name in ensemble]
+        source = find_source(agent, agent_class)
+        environment = make_trained_env(source, env, env_kwargs)
+        explained, *others = (
+            load_source(each, environment, allow_pickle=allow_pickle)
+            for each in (source, *(find_source(name, agent_class) for name in ensemble))
+        )
         report = explaining.explain(
             explained,
             environment,
@@ -67,7 +66,7 @@ def explain(
             demonstrations=demonstrations_of(explained, environment, demonstrations, root),
             ensemble=others,
             methods=method,
-            monitor=Monitor.load(folder),
+            monitor=Monitor.load(monitor or source.location),
             progress=True,
         )
         environment.close()

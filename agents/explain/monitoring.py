@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import track
 
+from agents.training.arguments import SavedAgent
+from agents.training.saving.sources import load_source, make_trained_env, saved_source
 from agents.types import JsonObject
-from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.runtime.console import clear_errors, console
 
 if TYPE_CHECKING:  # late: PyTorch is not needed by every command
     from agents.explain.case import Case
@@ -22,8 +24,14 @@ FIGURE = "monitor.png"
 
 
 def monitor(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    agent: SavedAgent,
     env: Annotated[str, typer.Option(help="Id of an environment, such as LamGrasp-v0, or module:Id-v0.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write the monitor to; by default that of the agent. A pretrained agent needs it."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first episode, not used for evaluation.")] = 700000,
     episodes: Annotated[
         int,
@@ -53,20 +61,23 @@ def monitor(
     with clear_errors():
         import minari
 
-        from agents.evaluation.evaluation import make_env
         from agents.explain.command import demonstrations_of
         from agents.explain.explaining import prepare
         from agents.explain.failure.figure import write_figure
         from agents.explain.failure.fitting import fit, measure
         from agents.explain.references import References
         from agents.explain.trace import trace_episode
-        from agents.registry import load_or_make
         from agents.training.stable_baselines.training import horizon_of
 
-        environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
+        source = saved_source(agent, "monitor")
+        if source.is_pretrained and out is None:
+            raise ValueError(f"the folder of the pretrained agent {agent} stays as it is: give a folder by --out")
+        environment = make_trained_env(source, env, env_kwargs)
         horizon = horizon_of(environment)
-        known = load_or_make(str(agent), environment, {})
-        others = [load_or_make(name, environment, {}) for name in ensemble]
+        known, *others = (
+            load_source(each, environment)
+            for each in (source, *(saved_source(name, "compare with") for name in ensemble))
+        )
         found = demonstrations_of(known, environment, demonstrations, root)
         if not isinstance(found, minari.MinariDataset):
             raise ValueError(found)
@@ -90,8 +101,10 @@ def monitor(
             "demonstrations": found.id,
             "ensemble": list(ensemble),
         }
-        path = replace(fitted, origin=origin, report=report).save(agent)
-        write_figure(report, agent / FIGURE)
+        folder = out or source.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        path = replace(fitted, origin=origin, report=report).save(folder)
+        write_figure(report, folder / FIGURE)
         console.print(f"written to {path} and {FIGURE}", soft_wrap=True)
         console.print(f"{report['failures']} of {report['episodes']} other episodes failed")
         for name, value in report["auroc"].items():

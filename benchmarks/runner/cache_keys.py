@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import json
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,16 @@ from gymnasium.envs.registration import EnvSpec
 import lam_envs
 from agents.deployment.adaptation.methods import adaptation_settings, adaptation_versions
 from agents.pretraining.methods import pretraining_settings, pretraining_versions
-from agents.registry import AGENTS, import_path_of, is_remote, is_saved, read_description
+from agents.registry import (
+    AGENTS,
+    EXPORTED_DESCRIPTION,
+    EXPORTED_MODEL,
+    import_path_of,
+    is_exported,
+    is_remote,
+    is_saved,
+    read_description,
+)
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.stages import Adaptation, Pretraining
@@ -37,6 +46,8 @@ from demos.runtime.import_paths import import_object
 
 ACTING = ("gymnasium", "numpy", "pybullet")
 """Libraries that decide the results of our agents that do not learn, and of remote policies."""
+EXPORTED = (*ACTING, "onnxruntime")
+"""Libraries that decide the results of exported policies."""
 SERVER = "server"
 """Name of the identity of a policy server among the sources of a result."""
 
@@ -95,9 +106,8 @@ def provenance_of(
     module, _, env_id = environment.rpartition(":")
     if module:
         importlib.import_module(module)
-    # A saved agent or archive has learned already: its files count.
-    inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
-    saved = sorted(path for path in inside if path.is_file())
+    # A saved agent, archive or exported policy has learned already: its files count.
+    saved = _files_of(agent)
     name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
     keywords = env_kwargs or {}
     parts = environment_versions(env_id, **keywords)
@@ -117,7 +127,17 @@ def provenance_of(
     chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
     trained = name not in AGENTS and not is_remote(name)
     libraries = PACKAGES if learns or saved or trained else ACTING
+    libraries = EXPORTED if is_exported(agent) else libraries
     return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
+
+
+def _files_of(agent: str) -> list[Path]:
+    """Return the files that hold a trained agent; empty for one that is not given by its files."""
+    if is_exported(agent):
+        inside: Iterable[Path] = [Path(agent) / EXPORTED_DESCRIPTION, Path(agent) / EXPORTED_MODEL]
+    else:
+        inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
+    return sorted(path for path in inside if path.is_file())
 
 
 def encoder_provenance(pretraining: Pretraining) -> Provenance:

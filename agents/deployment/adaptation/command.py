@@ -16,14 +16,16 @@ from agents.training.arguments import (
     EnvKeywords,
     Overwrite,
     Root,
+    SavedAgent,
     Settings,
     check_free,
     read_settings,
     training_run,
 )
 from agents.training.provenance import trained_in
+from agents.training.saving.sources import make_trained_env, saved_source
 from agents.types import JsonObject
-from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.runtime.console import clear_errors, console
 
 if TYPE_CHECKING:
     import minari  # late: not every command needs it
@@ -35,7 +37,7 @@ ADAPT_EXAMPLE = (
 
 
 def adapt(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    agent: SavedAgent,
     env: Annotated[str, typer.Option(help="Id of the environment in which the agent is used.")],
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     method: Annotated[
@@ -78,18 +80,17 @@ def adapt(
         from agents.deployment.adaptation.methods import find_method
         from agents.training.saving.storage import check_target
 
-        description, settings = read_description(agent), read_settings(config)
+        source, settings = saved_source(agent, "adapt"), read_settings(config)
+        description = read_description(source.folder)
         check_target(out)
         check_free(out, overwrite=overwrite)
         uses_labels = find_method(method).uses_labels and settings.get("replay_share", 0.5) != 0
         home_id, home_keywords = trained_in(description)
-        # The keywords of the training may not fit an environment with another id.
-        inherited = home_keywords if env == home_id else {}
-        changed = make_env(env, **{**inherited, **parse_keywords(env_kwargs, "--env-kwargs")})
+        changed = make_trained_env(source, env, env_kwargs)
         home = make_env(home_id, **home_keywords)
         run = training_run(out, device=device, episodes=0, overwrite=overwrite)
         result = adapted(
-            agent,
+            source.folder,
             changed,
             home,
             method=method,

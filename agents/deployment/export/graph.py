@@ -11,11 +11,10 @@ from gymnasium import spaces
 from torch import nn
 
 from agents.data.spaces import parts_of
+from agents.deployment.export.onnx_agent import OBSERVATION
 from agents.types import JsonObject, Space, State, Tensors
 
 Role: TypeAlias = Literal["observation", "instruction", "mentions", "memory", "noise", "action"]
-OBSERVATION = "observation"
-"""Name of the input for observations that are one array."""
 NEXT = "next_"
 """Prefix of the name of an output that becomes an input at the next step."""
 

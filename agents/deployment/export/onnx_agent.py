@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
+from agents.data.spaces import brief, parts_of
 from agents.imitation.lam.language import NAME_MARK, parse
 from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN
-from agents.types import Array, JsonObject, Memory, Observation, Start
+from agents.registry import EXPORTED_DESCRIPTION, EXPORTED_MODEL, AgentSpec
+from agents.types import Array, Env, JsonObject, Memory, Observation, Start
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
 
-MODEL = "model.onnx"
+MODEL = EXPORTED_MODEL
 """Name of the file of the model."""
-DESCRIPTION = "model.json"
+DESCRIPTION = EXPORTED_DESCRIPTION
 """Name of the file that describes inputs and outputs."""
+OBSERVATION = "observation"
+"""Name of the input for observations that are one array."""
 INSTALL = "pip install 'lam-envs[export]'"
 """Command that installs what exports need."""
 
@@ -44,6 +50,8 @@ class OnnxAgent:
 
     Raises:
         FileNotFoundError: There is no exported policy.
+        ModuleNotFoundError: onnxruntime is not installed.
+        ValueError: A file is damaged.
 
     Attributes:
         description: Content of ``model.json``.
@@ -51,13 +59,16 @@ class OnnxAgent:
 
     def __init__(self, directory: str | Path) -> None:
         folder = Path(directory)
-        if not (folder / MODEL).is_file():
-            raise FileNotFoundError(f"no exported policy in {folder}: there is no {MODEL}")
-        self.description: JsonObject = json.loads((folder / DESCRIPTION).read_text())
+        self.description = read_exported(folder)
         options = onnxruntime().SessionOptions()
         # The networks are small: more threads cost more time than they save.
         options.intra_op_num_threads = 1
-        self._session = onnxruntime().InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime().InferenceSession(
+                folder / MODEL, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has exceptions of its own for each way in which a model is invalid
+            raise ValueError(f"{folder / MODEL} is damaged: {error}") from error
         self._inputs: list[JsonObject] = self.description["inputs"]
         self._outputs: list[str] = [each["name"] for each in self.description["outputs"]]
 
@@ -117,3 +128,100 @@ class OnnxAgent:
             for name, row in self.description["names"].items():
                 rows[row] = name.replace(" ", "_")
         return rows
+
+
+def read_exported(directory: str | Path) -> JsonObject:
+    """Read ``model.json`` of an exported policy.
+
+    Raises:
+        FileNotFoundError: There is no exported policy.
+        ValueError: The file is damaged.
+    """
+    folder = Path(directory)
+    for name in (MODEL, DESCRIPTION):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no exported policy in {folder}: there is no {name}")
+    path = folder / DESCRIPTION
+    try:
+        description: JsonObject = json.loads(path.read_text())
+        for port in (*description["inputs"], *description["outputs"]):
+            _ = port["name"], port["role"], _kind(port)
+        _ = description["outputs"][0], description["dict_observations"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}; export the agent again") from error
+    return description
+
+
+def check_fits(description: JsonObject, env: Env) -> None:
+    """Check that an exported policy is one for the observations and actions of an environment.
+
+    Args:
+        description: Result of :func:`read_exported`.
+        env: Environment to act in.
+
+    Raises:
+        ValueError: It is one for other observations or actions.
+    """
+    is_dict = isinstance(env.observation_space, spaces.Dict)
+    parts = {name or OBSERVATION: part for name, part in parts_of(env.observation_space).items()}
+    expected = {
+        port["name"]: port for port in description["inputs"] if port["role"] in ("observation", "instruction")
+    }
+    fits = is_dict == description["dict_observations"] and all(
+        name in parts and (port["role"] == "instruction" or (parts[name].shape, parts[name].dtype) == _kind(port))
+        for name, port in expected.items()
+    )
+    if not fits:
+        needed = ", ".join(f"{name} {_kind(port)[0]}" for name, port in expected.items())
+        raise ValueError(
+            f"the exported policy sees {needed}; this environment has the observation space "
+            f"{brief(str(env.observation_space))}. Make the environment of its training ({_origin(description)})"
+        )
+    actions, output = env.action_space, description["outputs"][0]
+    is_discrete = output["dtype"] == "int64"
+    if isinstance(actions, spaces.Box) == is_discrete or tuple(output["shape"]) != (actions.shape or ()):
+        raise ValueError(
+            f"the exported policy gives actions of shape {tuple(output['shape'])} and type {output['dtype']}; this "
+            f"environment has the action space {actions}. Make the environment of its training "
+            f"({_origin(description)})"
+        )
+
+
+def _kind(port: JsonObject) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of an input."""
+    return tuple(port["shape"]), np.dtype(port["dtype"])
+
+
+def _origin(description: JsonObject) -> str:
+    keywords = description.get("keywords") or {}
+    return " ".join([str(description.get("environment")), *(f"{name}={value}" for name, value in keywords.items())])
+
+
+def exported_agent(directory: str | Path, env: Env) -> OnnxAgent:
+    """Return the agent of an exported policy for an environment.
+
+    Args:
+        directory: Folder of the exported policy.
+        env: Environment to act in.
+
+    Raises:
+        FileNotFoundError: There is no exported policy.
+        ModuleNotFoundError: onnxruntime is not installed.
+        ValueError: A file is damaged, or the policy is one for other observations or actions.
+    """
+    check_fits(read_exported(directory), env)
+    return OnnxAgent(directory)
+
+
+def exported_spec(directory: str | Path) -> AgentSpec:
+    """Return the spec of an exported policy.
+
+    Args:
+        directory: Folder of the exported policy.
+
+    Raises:
+        FileNotFoundError: There is no exported policy.
+        ValueError: ``model.json`` is damaged.
+    """
+    read_exported(directory)
+    return AgentSpec("onnx", needs_demonstrations=False, make=partial(exported_agent, directory))

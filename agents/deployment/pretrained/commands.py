@@ -16,15 +16,15 @@ from rich.progress import track
 from rich.table import Table
 
 from agents.deployment.pretrained.loading import pretrained_agents
-from agents.evaluation.evaluation import make_env
-from agents.registry import is_saved, load, read_description
+from agents.registry import TrainableAgent, find, is_saved, names, read_description
+from agents.training.arguments import AllowPickle, SavedAgent
 from agents.training.provenance import environments_of
-from agents.training.saving.zoo import agent_path, zoo_folder
-from agents.types import Array, Env, Keywords
+from agents.training.saving.sources import AgentSource, find_source, load_source, make_trained_env, saved_source
+from agents.training.saving.zoo import zoo_folder
+from agents.types import Array, Env
 from demos.collection.recording import Policy, rollout
-from demos.runtime.console import clear_errors, console, parse_keywords
+from demos.runtime.console import clear_errors, console
 from lam_envs.env import ManipulationEnv
-from lam_envs.registration import is_lam_env
 
 IMAGE_SIZE = 480
 """Width and height of a video, pixels."""
@@ -35,8 +35,9 @@ def enjoy(
     agent: Annotated[
         str | None,
         typer.Option(
-            help="Pretrained agent (bc/LamGrasp-v0), algorithm (bc), or the folder of a saved agent; by default the "
-            "first pretrained agent for the environment."
+            help="Pretrained agent (bc/LamGrasp-v0), algorithm (bc), folder of a saved agent or an exported policy, "
+            "package.module:Class, address of a policy server (ws://HOST:PORT), or archive (.zip) of "
+            "Stable-Baselines3; by default the first pretrained agent for the environment."
         ),
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 3,
@@ -48,24 +49,20 @@ def enjoy(
     env_kwargs: Annotated[
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; repeat it for more.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Run a trained agent and show it in a window, or write a video if there is no display."""
     with clear_errors():
         module, _, env_id = env.rpartition(":")
         if module:
             importlib.import_module(module)
-        folder = _folder(agent, env_id)
+        source = _source(agent, env_id)
         out = video or (None if has_display() else Path(f"enjoy-{env_id}.mp4"))
-        environment = make_env(
-            env_id,
-            **{
-                **_trained_keywords(folder, env_id),
-                **parse_keywords(env_kwargs),
-                "render_mode": "human" if out is None else "rgb_array",
-            },
-        )
-        console.print(f"{folder.parent.name}/{folder.name} in {env_id}", soft_wrap=True)
-        steps = play(environment, load(folder, environment), range(seed, seed + episodes))
+        render_mode = "human" if out is None else "rgb_array"
+        environment = make_trained_env(source, env_id, env_kwargs, render_mode=render_mode)
+        console.print(f"{source.given} in {env_id}", soft_wrap=True)
+        policy = load_source(source, environment, allow_pickle=allow_pickle)
+        steps = play(environment, policy, range(seed, seed + episodes))
         if out is None:
             deque(steps, maxlen=0)
         else:
@@ -100,24 +97,26 @@ def has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
 
 
-def _folder(agent: str | None, env_id: str) -> Path:
-    """Return the folder of the given agent, or of the first pretrained agent for an environment."""
-    if agent is not None and ("/" in agent or is_saved(agent)):
-        return Path(agent_path(agent))
+def _source(agent: str | None, env_id: str) -> AgentSource:
+    """Return the given agent, or the first pretrained agent of an algorithm for an environment."""
+    if agent is not None and (is_saved(agent) or not _is_algorithm(agent)):
+        return find_source(agent)
     fitting = pretrained_agents(env_id)
     for name in fitting:
         if agent is None or agent == name.partition("/")[0]:
-            return Path(agent_path(name))
+            return find_source(name)
     raise ValueError(
         f"no pretrained agent {'' if agent is None else f'{agent!r} '}for {env_id}; expected one of "
         f"{', '.join(fitting or pretrained_agents())}, or the folder of a saved agent (--agent FOLDER)"
     )
 
 
-def _trained_keywords(folder: Path, env_id: str) -> Keywords:
-    """Return the keywords of the first training environment with this id; empty if there is none."""
-    environments = environments_of(read_description(folder)) if is_lam_env(env_id) else []
-    return next((keywords for trained, keywords in environments if trained == env_id), {})
+def _is_algorithm(agent: str) -> bool:
+    """Return True for the name of an agent that must be trained."""
+    if agent not in names():
+        return False
+    kind = find(agent)
+    return isinstance(kind, type) and issubclass(kind, TrainableAgent)
 
 
 def _image(env: Env) -> Array:
@@ -146,7 +145,7 @@ def pretrained() -> None:
 
 
 def publish(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent.")],
+    agent: SavedAgent,
     name: Annotated[str, typer.Argument(help="Name to publish it under, such as bc/LamGrasp-v0.")],
     out: Annotated[Path, typer.Option(help="Folder of published agents.")],
     episodes: Annotated[int, typer.Option(help="Episodes in each environment; the first seed is 1000.")] = 200,
@@ -160,12 +159,13 @@ def publish(
     with clear_errors():
         from agents.deployment.pretrained import publishing  # late: it imports PyTorch, which not every command needs
 
-        folder = publishing.publish(agent, name, out, episodes=episodes, overwrite=overwrite, progress=True)
+        saved = saved_source(agent, "publish")
+        folder = publishing.publish(saved.folder, name, out, episodes=episodes, overwrite=overwrite, progress=True)
         console.print(f"published in {folder}", soft_wrap=True)
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="Folder of a published agent.")],
+    folder: Annotated[str, typer.Argument(help="Folder of a published agent, or a pretrained agent.")],
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, owner/name.")],
     private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
 ) -> None:
@@ -176,7 +176,8 @@ def push(
     with clear_errors():
         from agents.deployment.pretrained import hub  # late: it imports PyTorch, which not every command needs
 
-        console.print(f"pushed to {hub.push(folder, repository, private=private)}", soft_wrap=True)
+        published = saved_source(folder, "push").folder
+        console.print(f"pushed to {hub.push(published, repository, private=private)}", soft_wrap=True)
 
 
 def pull(

@@ -27,7 +27,7 @@ from agents.deployment.remote.agent import PROTOCOL
 from agents.deployment.remote.identity import VERSION
 from agents.deployment.remote.messages import pack, unpack
 from agents.deployment.remote.names import ObservationNames
-from agents.registry import read_description
+from agents.registry import is_exported, read_description
 from agents.types import Env, JsonObject, Memory
 from demos.collection.recording import Policy
 
@@ -134,22 +134,32 @@ def _has_key(headers: Headers, key: str) -> bool:
 
 
 def metadata_of(directory: str | Path, env: Env) -> JsonObject:
-    """Return the metadata of the server of a saved agent.
+    """Return the metadata of the server of a saved agent or an exported policy.
 
     Args:
         directory: Folder of the agent.
         env: Environment that it acts in.
 
     Raises:
-        FileNotFoundError: There is no saved agent.
+        FileNotFoundError: There is neither.
+        ValueError: A file is damaged.
     """
     files = sorted(path for path in Path(directory).iterdir() if path.is_file())
     checksum = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
     return {
         PROTOCOL: PROTOCOL_VERSION,
         "lam_envs": lam_envs.__version__,
-        "agent": str(read_description(directory).get("agent")),
+        "agent": _name_of(Path(directory)),
         "environment": "" if env.spec is None else env.spec.id,
         VERSION: checksum,
         **spaces_of(env.observation_space, env.action_space),
     }
+
+
+def _name_of(folder: Path) -> str:
+    """Return the name of the agent that was saved or exported in a folder."""
+    if is_exported(str(folder)):
+        from agents.deployment.export.onnx_agent import read_exported  # late: it imports PyTorch
+
+        return str(read_exported(folder).get("agent"))
+    return str(read_description(folder).get("agent"))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.evaluation.evaluation import make_env
-from agents.training.arguments import EnvId, EnvKeywords
+from agents.training.arguments import EnvId, EnvKeywords, SavedAgent
+from agents.training.saving.sources import saved_source
 from demos.commands import teleop as driving
 from demos.runtime.console import clear_errors, console, parse_keywords
 from demos.runtime.web.access import Address
@@ -25,7 +26,7 @@ TALK_EXAMPLE = "Example: python -m agents talk runs/lam --env LamTable-v0 --web"
 
 
 def talk(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent lam.")],
+    agent: SavedAgent,
     env: EnvId,
     seed: Annotated[int, typer.Option(help="Seed of the scene.")] = 0,
     max_steps: Annotated[int, typer.Option(help="Steps after which the robot stops to follow an instruction.")] = 200,
@@ -66,14 +67,17 @@ def talk(
         from agents.deployment.talk.video import captioned_frames, write_conversation
         from agents.imitation.lam.agent import Lam
 
+        folder = saved_source(agent, "talk to").folder
         environment = make_env(env, **{"instruct": True, **parse_keywords(env_kwargs, "--env-kwargs")})
-        conversation = Conversation(Lam.load(agent, environment).policy, environment, seed)
+        conversation = Conversation(Lam.load(folder, environment).policy, environment, seed)
         if web:
             from agents.deployment.talk.program import serve
             from agents.deployment.talk.session import TalkSettings
 
             settings = TalkSettings(seed, max_steps, tuple(cameras.split(",")), image_size, real_time_factor)
-            serve(conversation, environment, f"{agent.name} in {env}", settings, Address(host, port, token), _started)
+            serve(
+                conversation, environment, f"{folder.name} in {env}", settings, Address(host, port, token), _started
+            )
             # Without this, the garbage collection at exit takes 0.8 s of a core.
             gc.freeze()
             return

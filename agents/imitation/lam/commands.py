@@ -18,6 +18,7 @@ from agents.training.arguments import (
     Overwrite,
     Processes,
     Root,
+    SavedAgent,
     Settings,
     check_free,
     learned_datasets,
@@ -26,6 +27,7 @@ from agents.training.arguments import (
     training_environments,
     training_run,
 )
+from agents.training.saving.sources import saved_source
 from demos.runtime.console import clear_errors, console, parse_keywords
 
 FINETUNE_EXAMPLE = (
@@ -34,7 +36,7 @@ FINETUNE_EXAMPLE = (
 
 
 def finetune(
-    agent: Annotated[Path, typer.Argument(help="Folder of a saved agent lam.")],
+    agent: SavedAgent,
     out: Annotated[Path, typer.Option(help="Folder to save the agent in.")],
     demonstrations: Demonstrations = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env: Environments = [],  # noqa: B006
@@ -68,15 +70,16 @@ def finetune(
         from agents.training.saving.storage import check_target
 
         spec, keywords = Lam.spec, parse_keywords(env_kwargs, "--env-kwargs")
-        name = read_description(agent).get("agent")
+        folder = saved_source(agent, "fine-tune").folder
+        name = read_description(folder).get("agent")
         if name != spec.name:
             raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected {spec.name}")
         check_target(out)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
-        learned = learned_datasets(read_description(agent)) if replay is None else replay
+        learned = learned_datasets(read_description(folder)) if replay is None else replay
         tuned = Lam.finetune(
-            agent,
+            folder,
             load_datasets(spec.name, spec, demonstrations, root) or [],
             training_environments(spec.name, spec, env, keywords, demonstrations, root),
             replay=[demos.load(each, root) for each in learned] if replay_share else [],
