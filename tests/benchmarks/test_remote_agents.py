@@ -19,7 +19,7 @@ from benchmarks.runner.results import outdated_by, read_results
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
-from ..agents.remote.servers import ACTIONS, FAULTS, ours, serving
+from ..agents.remote.servers import ACTIONS, FAULTS, ours, serving, slow
 from ..agents.test_export import scrambled
 from ..conftest import Make
 from .suites import written
@@ -106,3 +106,14 @@ def test_faulty_servers_are_reported_and_the_rest_is_measured(faults: tuple[str,
     for address, (fault, _) in addresses.items():
         assert FAULTS[fault][2].__name__ in failed
         assert failed.count(f"the policy server at {address}") >= 1
+
+
+def test_a_server_that_is_slow_in_every_answer_is_reported_by_the_time_of_its_episode(tmp_path: Path) -> None:
+    server_identity.cache_clear()
+    with serving(slow(0.3)) as address:
+        evaluation = {"first_seed": 1000, "episodes": 1, "episode_seconds": 1}
+        suite = read_suite(written(tmp_path, agents=[address, "random"], **{**QUICK, "evaluation": evaluation}))
+        folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    (failed,) = runner.failures(folder).values()
+    assert "the episode with seed 1000 took longer than 1 s" in failed
+    assert [result.cell.label for result in read_results(folder)[1]] == ["random"]

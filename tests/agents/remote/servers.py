@@ -68,6 +68,31 @@ def _hang(client: ServerConnection) -> None:
         time.sleep(0.02)
 
 
+DRIP_SECONDS = 0.1
+"""Time between two bytes of a server that is too slow: each comes in time, the whole message does not."""
+
+
+def _drip(client: ServerConnection) -> None:
+    # The frame of an answer, byte by byte, until the client gives up.
+    content = pack({"actions": ACTIONS})
+    with contextlib.suppress(OSError):
+        for byte in b"\x82" + bytes([len(content)]) + content:
+            if client.state is State.CLOSED:
+                return
+            client.socket.sendall(bytes([byte]))
+            time.sleep(DRIP_SECONDS)
+
+
+def slow(seconds: float) -> Handler:
+    """Return a handler that answers each observation after some seconds, in time for each of them."""
+
+    def answer(client: ServerConnection) -> None:
+        time.sleep(seconds)
+        client.send(pack({"actions": ACTIONS}))
+
+    return answering(answer)
+
+
 def _half_message(client: ServerConnection) -> None:
     # A frame of 256 bytes whose connection ends after 4 of them.
     client.socket.sendall(b"\x82\x7e\x01\x00half")
@@ -91,6 +116,7 @@ def _refuse(connection: ServerConnection, request: Any) -> Any:
 
 FAULTS: dict[str, tuple[Handler, dict[str, Any], type[Exception], str]] = {
     "hangs": (answering(_hang), {}, TimeoutError, r"did not send an action within 0\.5 s; the setting seconds"),
+    "slow": (answering(_drip), {}, TimeoutError, r"did not send an action within 0\.5 s; the setting seconds"),
     "hangs at once": (_hang, {}, TimeoutError, r"did not send its metadata within 0\.5 s"),
     "crashes": (answering(_crash), {}, RuntimeError, r"reports: .*KeyError: 'observation/image'"),
     "closes": (answering(lambda client: client.close()), {}, ConnectionError, "closed the connection before it sent"),

@@ -24,7 +24,7 @@ from demos.collection.recording import record, rollout
 
 from ...conftest import Make
 from ..test_export import CASES, scrambled
-from .servers import ACTIONS, FAULTS, HANG_SECONDS, actions, ours, serving
+from .servers import ACTIONS, FAULTS, HANG_SECONDS, actions, ours, serving, slow
 
 STEPS = {"max_episode_steps": 10}
 SERVED = ("bc", "bc, discrete, ensemble", "bc-rnn", "act, images", "act, instructions")
@@ -77,6 +77,20 @@ def test_a_faulty_server_is_reported_in_time(fault: str, make: Make) -> None:
             agents.evaluate(agent, env, seeds=[1000])
         agent.close()
         assert time.monotonic() - began < HANG_SECONDS / 3
+
+
+def test_a_server_that_is_slow_in_every_answer_ends_with_the_time_of_the_episode(make: Make) -> None:
+    # Each answer takes less than the limit of an answer; together they take longer than that of an episode.
+    env = make("LamReach-v0")
+    with serving(slow(0.1)) as address:
+        agent = agents.make(address, env, seconds=20)
+        with pytest.raises(TimeoutError, match=r"the episode with seed 1000 took longer than 0\.5 s"):
+            agents.evaluate(agent, env, seeds=[1000], episode_seconds=0.5)
+        agent.close()
+        command = ["evaluate", address, "--env", "LamReach-v0", "--episodes", "1", "--config", "seconds=20"]
+        done = CliRunner().invoke(app, [*command, "--episode-seconds", "0.5"])
+        assert done.exit_code == 2
+        assert "the episode with seed 1000 took longer than 0.5 s" in " ".join(done.output.split())
 
 
 def test_a_server_that_is_not_there_is_reported(make: Make) -> None:
