@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from agents.deployment.pretrained.commands import enjoy, pretrained, publish, pu
 from agents.deployment.talk.commands import TALK_EXAMPLE, talk
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
-from agents.explain.monitoring import monitor
+from agents.explain.monitoring import monitor, predictor
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
 from agents.registry import TrainableAgent, find, read_description, spec_of
@@ -233,6 +234,17 @@ def teleop(
     root: Root = None,
     overwrite: driving.Overwrite = False,
     allow_pickle: AllowPickle = False,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", help="Stop and ask you to take over where the agent's monitor warns of a failure."),
+    ] = False,
+    monitor_folder: Annotated[
+        Path | None, typer.Option("--monitor", help="Folder of the agent's monitor; by default that of the agent.")
+    ] = None,
+    demonstrations: Annotated[
+        str | None,
+        typer.Option("--demos", help="Dataset to compare with, for --ask; by default that of the monitor."),
+    ] = None,
 ) -> None:
     """Watch an agent in a browser, take over from it and give back; record episodes with these interventions.
 
@@ -249,7 +261,11 @@ def teleop(
             Recording(seed, keywords, seconds, False, id_, root, overwrite),
             SessionSettings(episodes, tuple(cameras.split(",")), image_size, real_time_factor, keep_failures),
             Address(host, port, token),
-            Watched(agent, lambda made: load_source(source, made, settings, allow_pickle=allow_pickle)),
+            Watched(
+                agent,
+                lambda made: load_source(source, made, settings, allow_pickle=allow_pickle),
+                partial(predictor, monitor_folder or source.folder, demonstrations, root) if ask else None,
+            ),
         )
 
 

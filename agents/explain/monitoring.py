@@ -12,12 +12,14 @@ from rich.progress import track
 
 from agents.training.arguments import SavedAgent
 from agents.training.saving.sources import load_source, make_trained_env, saved_source
-from agents.types import JsonObject
+from agents.types import Env, JsonObject
+from demos.collection.recording import Policy
 from demos.runtime.console import clear_errors, console
 
 if TYPE_CHECKING:  # late: PyTorch is not needed by every command
     from agents.explain.case import Case
     from agents.explain.failure.fitting import MonitoredEpisode
+    from agents.explain.live_monitor import LiveMonitor
 
 FIGURE = "monitor.png"
 """Name of the file with the reliability diagram."""
@@ -140,3 +142,28 @@ def monitored(
             raise ValueError("the environment does not report success (info['is_success']), which a monitor needs")
         episodes.append(MonitoredEpisode(seed, signals(case), not case.trace.success))
     return episodes
+
+
+def predictor(folder: Path, given: str | None, root: Path | None, agent: Policy, env: Env) -> LiveMonitor:
+    """Return the prediction of failures of an agent for the episodes that it is in.
+
+    Args:
+        folder: Folder with a monitor of the agent.
+        given: Id or folder of the demonstrations to compare with; None for those of the monitor.
+        root: Folder of all datasets.
+        agent: Agent.
+        env: Its environment.
+
+    Raises:
+        FileNotFoundError: There is no monitor, or none of its demonstrations or agents.
+        ValueError: The monitor is damaged, or the agent cannot be monitored.
+    """
+    import demos
+    from agents.explain.live_monitor import live_monitor, saved_monitor
+
+    fitted = saved_monitor(folder)
+    learned = given or fitted.origin.get("demonstrations")
+    if not isinstance(learned, str):
+        raise ValueError(f"the monitor in {folder} records no demonstrations to compare with: give them by --demos")
+    others = [load_source(saved_source(name, "compare with"), env) for name in fitted.origin.get("ensemble") or ()]
+    return live_monitor(agent, env, fitted, demos.load(learned, root), others)

@@ -16,6 +16,7 @@ from demos.collection.human_demonstrator import DrivenAction, TeleopDemonstrator
 from demos.collection.recording import Policy, Step, record
 from demos.datasets.episode import INTERVENTION, QUALITY, STRATEGY, SUCCESS, Episode
 from demos.runtime.types import Action, Env, Info, Memory, Observation
+from demos.teleop.asking import Asking, FailurePredictor
 from demos.teleop.inputs import Inputs
 from demos.teleop.messages import Command
 from demos.teleop.motion import Steering
@@ -51,25 +52,28 @@ class Attempt:
     Attributes:
         seed: Seed of the scene.
         driven: Actions so far, and who chose them.
+        asked: Numbers of the steps at which the policy asked the person.
         episode: Recorded episode; None while the attempt has not ended.
     """
 
     seed: int
     driven: list[DrivenAction] = field(default_factory=list)
     episode: Episode | None = None
+    asked: list[int] = field(default_factory=list)
 
     @classmethod
-    def of(cls, episode: Episode) -> Attempt:
+    def of(cls, episode: Episode, asked: Sequence[int] = ()) -> Attempt:
         """Return the finished attempt of an episode that a person drove."""
         if episode.seed is None:
             raise ValueError("the episode has no seed")
         by_person = episode.infos[INTERVENTION][1:]
         driven = [DrivenAction(action, bool(own)) for action, own in zip(episode.actions, by_person, strict=True)]
-        return cls(episode.seed, driven, episode)
+        return cls(episode.seed, driven, episode, list(asked))
 
     def rewound(self) -> Attempt:
         """Return the attempt without its last second."""
-        return Attempt(self.seed, self.driven[: max(len(self.driven) - UNDO_STEPS, 0)])
+        driven = self.driven[: max(len(self.driven) - UNDO_STEPS, 0)]
+        return Attempt(self.seed, driven, asked=[step for step in self.asked if step < len(driven)])
 
 
 class Watcher(Protocol):
@@ -95,12 +99,14 @@ class Driving:
         watcher: Program around the driving.
         policy: Policy that acts until the person takes over; None if the person drives alone.
         period: Wall time of a step, seconds.
+        predict: Prediction of failures, above whose threshold the policy asks; None for one that never asks.
         clock: Function that returns the time, seconds.
 
     Attributes:
         by_person: True while the person drives.
-        hold: Reason why the robot stands still: ``motion`` (it waits for the first motion), ``paused``, or ``silent``
-            (the page sends nothing); None while it moves.
+        asking: Requests of the policy.
+        hold: Reason why the robot stands still: ``motion`` (it waits for the first motion), ``paused``, ``silent``
+            (the page sends nothing), or ``asks`` (the policy asks the person to take over); None while it moves.
         attempt: Present attempt.
         info: Last info of the environment.
         rate: Steps per second, a moving average; 0 while the robot stands still.
@@ -115,12 +121,14 @@ class Driving:
         watcher: Watcher,
         policy: Policy | None,
         period: float,
+        predict: FailurePredictor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._env, self._inputs, self._steering, self._watcher = env, inputs, steering, watcher
         self._policy, self._period, self._clock = policy, period, clock
         self._demonstrator = TeleopDemonstrator(env, self._drive)
         self.by_person = policy is None
+        self.asking = Asking(predict)
         self.hold: str | None = None
         self.attempt = Attempt(-1)
         self.info: Info = {}
@@ -140,6 +148,7 @@ class Driving:
         self._forget_memory()
 
     def _forget_memory(self) -> None:
+        self.asking.restart()
         self._memory: Memory = None
         self._starts = True
         # A key that is still pressed does not take the robot back at once.
@@ -152,7 +161,7 @@ class Driving:
             Closed: The program ends.
         """
         while True:
-            self.attempt = Attempt(attempt.seed)
+            self.attempt = Attempt(attempt.seed, asked=attempt.asked)
             self._again = deque(attempt.driven)
             self._reset_live()
             self._waits = self._policy is None or bool(attempt.driven)
@@ -194,13 +203,14 @@ class Driving:
                 if self.attempt.driven:
                     self.by_person = self.attempt.driven[-1].by_person
             self._watcher.show()
-            self._wait()
+            self.asking.step()
+            self._wait(observation)
             self._begun = self._clock()
             driven = self._choose(observation)
         self.attempt.driven.append(driven)
         return driven
 
-    def _wait(self) -> None:
+    def _wait(self, observation: Observation) -> None:
         """Wait until the next step is due, and the robot may move; carry out commands meanwhile."""
         if self._streak >= SUCCESS_STEPS:
             raise _Finished
@@ -212,7 +222,7 @@ class Driving:
                 self._handle(command)
             now = self._clock()
             due = self._next - now
-            reason = self._reason() if due <= 0.0 else self.hold
+            reason = self._reason(observation) if due <= 0.0 else self.hold
             if due <= 0.0 and reason is None:
                 break
             if reason != self.hold:
@@ -230,7 +240,7 @@ class Driving:
         # A late step does not make the following ones hurry.
         self._next = max(self._next + self._period, now)
 
-    def _reason(self) -> str | None:
+    def _reason(self, observation: Observation) -> str | None:
         """Return the reason why the robot may not move; None if it may."""
         if self._paused:
             return "paused"
@@ -241,7 +251,22 @@ class Driving:
         elif self._may_take or self.by_person:
             self._waits = False
             self._take()
-        return "motion" if self._waits else None
+        if self._waits:
+            return "motion"
+        return "asks" if not self.by_person and self._asks(observation) else None
+
+    def _asks(self, observation: Observation) -> bool:
+        """Return True if the policy asks the person to take over; note the step at which it does."""
+        try:
+            asks = self.asking.check(observation, self._memory)
+        except Exception as error:  # A third party's policy may raise anything.
+            self._watcher.notice(f"no prediction of failures; you control the robot: {error!r}"[:300], is_error=True)
+            self._take()
+            return False
+        step = len(self.attempt.driven)
+        if asks and step not in self.attempt.asked:
+            self.attempt.asked.append(step)
+        return asks
 
     def _take(self) -> None:
         if not self.by_person:
@@ -263,6 +288,8 @@ class Driving:
             self._watcher.notice("there is no policy to give the robot to", is_error=True)
         elif name in ("pause", "resume"):
             self._paused = name == "pause"
+            if name == "resume":
+                self.asking.dismiss()
             self._waits = self._waits and self._paused
         elif name == "disconnected":
             self._waits = True

@@ -66,12 +66,12 @@ def teleop(
         jpeg=recording.jpeg,
     )
     env = gym.make(env_id, **env_kwargs)
-    policy = None if watched is None else watched.make(env)
+    policy, predict = (None, None) if watched is None else watched.policy_and_predictor(env)
     with address.listen() as listening:
         saved = SavedEpisodes(plan, env, recording.dataset_id, recording.root, overwrite=recording.overwrite)
         access = address.access(listening)
         inputs, hub = Inputs(), Hub()
-        session = Session(env, plan, saved, settings, inputs, policy, hub.publish, hub.send)
+        session = Session(env, plan, saved, settings, inputs, policy, hub.publish, hub.send, predict)
         about = {
             "environment": env_id,
             "dataset": saved.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from demos.runtime.types import Env, JsonObject
 
 DROPPED = "lam_envs_dropped"
 """Name in the metadata of the number of episodes that were not kept."""
+ASKED_STEPS, ASKED = "lam_envs_asked_steps", "lam_envs_asked"
+"""Names in the metadata of the number of steps at which the policy asked the person, and of these steps by seed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Summary:
         success: Success at the end.
         by_person: Number of steps whose action the person chose.
         thumbnail: JPEG of its last scene; empty if there is none.
+        asked: Numbers of the steps at which the policy asked the person to take over.
     """
 
     seed: int
@@ -45,13 +49,14 @@ class Summary:
     success: bool
     by_person: int
     thumbnail: bytes = b""
+    asked: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, episode: Episode, thumbnail: bytes = b"") -> Summary:
+    def of(cls, episode: Episode, thumbnail: bytes = b"", asked: Sequence[int] = ()) -> Summary:
         """Return the facts of an episode."""
         by_person = episode.infos.get(INTERVENTION, np.zeros(len(episode) + 1))
         seed = -1 if episode.seed is None else episode.seed
-        return cls(seed, len(episode), bool(episode.success), int(np.sum(by_person[1:])), thumbnail)
+        return cls(seed, len(episode), bool(episode.success), int(np.sum(by_person[1:])), thumbnail, tuple(asked))
 
 
 class SavedEpisodes:
@@ -117,7 +122,10 @@ class SavedEpisodes:
             raise FileExistsError(f"dataset {self.id} was made from another one; choose another id, or overwrite it")
         with suppress(ValueError, TypeError):
             self._dropped = int(dataset.storage.metadata.get(DROPPED, 0))
-        self.summaries = [Summary.of(episode) for episode in episodes_of(dataset)]
+        asked = _asked_of(dataset)
+        self.summaries = [
+            Summary.of(episode, asked=asked.get(str(episode.seed), ())) for episode in episodes_of(dataset)
+        ]
 
     def dataset(self) -> minari.MinariDataset:
         """Return the dataset.
@@ -137,13 +145,18 @@ class SavedEpisodes:
         """
         return next(iter(episodes_of(self.dataset(), [self._number(seed)])))
 
-    def add(self, episode: Episode, thumbnail: bytes = b"") -> None:
+    def add(self, episode: Episode, thumbnail: bytes = b"", asked: Sequence[int] = ()) -> None:
         """Add an episode.
+
+        Args:
+            episode: Episode to add.
+            thumbnail: JPEG of its last scene.
+            asked: Numbers of the steps at which the policy asked the person to take over.
 
         Raises:
             OSError: It could not be written; the dataset has not changed.
         """
-        added = Summary.of(episode, thumbnail)
+        added = Summary.of(episode, thumbnail, asked)
         # Nothing is overwritten before the first episode is complete.
         kept = range(len(self.summaries))
         self._write([*kept], [*self.summaries, added], episode)
@@ -205,13 +218,15 @@ class SavedEpisodes:
                     writer.copy(self.folder / DATA_FILE, kept)
                 if added is not None:
                     writer.add(added)
-                writer.finish(self._metadata(len(summaries)))
+                writer.finish(self._metadata(summaries))
                 publish(writer.folder, self.folder, self._partial)
             self.summaries = summaries
         finally:
             self._clean_up()
 
-    def _metadata(self, episodes: int) -> JsonObject:
+    def _metadata(self, summaries: Sequence[Summary]) -> JsonObject:
+        episodes = len(summaries)
+        asked = {str(each.seed): list(each.asked) for each in summaries if each.asked}
         plan = replace(self._plan, episodes=episodes)
         actor = "a person" if plan.policy is None else f"a person who takes over from {plan.policy}"
         return {
@@ -221,4 +236,17 @@ class SavedEpisodes:
             "requirements": [f"lam-envs=={lam_envs.__version__}"],
             PLAN: plan.as_json(),
             DROPPED: self._dropped,
+            **({ASKED_STEPS: sum(map(len, asked.values())), ASKED: asked} if asked else {}),
         }
+
+
+def _asked_of(dataset: minari.MinariDataset) -> dict[str, list[int]]:
+    """Return the steps at which the policy asked in each episode, by seed; empty where nothing valid is recorded."""
+    recorded = dataset.storage.metadata.get(ASKED)
+    if not isinstance(recorded, dict):
+        return {}
+    return {
+        str(seed): steps
+        for seed, steps in recorded.items()
+        if isinstance(steps, list) and all(type(step) is int for step in steps)
+    }

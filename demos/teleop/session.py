@@ -14,6 +14,7 @@ from demos.collection.recording import Policy
 from demos.datasets.reading import episodes_of
 from demos.runtime.types import Env, Info, JsonObject
 from demos.runtime.web.messages import pack
+from demos.teleop.asking import FailurePredictor
 from demos.teleop.driving import Attempt, Closed, Driving, steps_by_person
 from demos.teleop.export import export_file
 from demos.teleop.inputs import Inputs
@@ -40,6 +41,7 @@ class Session:
         policy: Policy that the person watches and takes over from; None without.
         publish: Function that sends a binary message to the page; it may drop it.
         send: Function that sends a JSON message to the page.
+        predict: Prediction of failures, above whose threshold the policy asks; None for one that never asks.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Session:
         policy: Policy | None,
         publish: Callable[[bytes], None],
         send: Callable[[JsonObject], None],
+        predict: FailurePredictor | None = None,
     ) -> None:
         self._env, self._plan, self._saved, self._settings = env, plan, saved, settings
         self._inputs, self._publish, self._send = inputs, publish, send
@@ -59,7 +62,7 @@ class Session:
         self._view = View(env, settings.cameras, settings.image_size)
         self._steering = Steering(env, settings.cameras[0])
         period = 1.0 / (CONTROL_HZ * settings.real_time_factor)
-        self._driving = Driving(env, inputs, self._steering, self, policy, period)
+        self._driving = Driving(env, inputs, self._steering, self, policy, period, predict)
         self._limit = time_limit(env)
         self._phase = "ready"
         self._scene = 0
@@ -108,6 +111,8 @@ class Session:
             "frame": self._frame,
             "phase": self._phase,
             "hold": self._driving.hold if driving else None,
+            "asks": self._driving.asking.probability if driving and self._driving.asking.is_asking else None,
+            "asked": len(attempt.asked),
             "driver": "person" if self._driving.by_person or not driving else "policy",
             "gripper": "open" if self._steering.is_open else "closed",
             "seed": attempt.seed,
@@ -228,7 +233,7 @@ class Session:
             return
         if attempt.episode.success is False and not self._settings.keep_failures:
             raise ValueError("the episode did not succeed; start with --keep-failures to keep failures")
-        self._saved.add(attempt.episode, self._view.thumbnail(attempt.episode))
+        self._saved.add(attempt.episode, self._view.thumbnail(attempt.episode), attempt.asked)
         self._decisions.append(("kept", attempt.seed))
         self._next_scene()
         self._show_episodes()
@@ -253,14 +258,14 @@ class Session:
         kind, what = self._decisions[-1]
         if kind == "removed":
             episode, summary = what
-            self._saved.add(episode, summary.thumbnail)
+            self._saved.add(episode, summary.thumbnail, summary.asked)
             self._decisions.pop()
             self._show_episodes()
             self.show()
             return
         if kind == "kept":
-            episode, _ = self._saved.remove(what)
-            attempt = Attempt.of(episode)
+            episode, summary = self._saved.remove(what)
+            attempt = Attempt.of(episode, summary.asked)
             self._show_episodes()
         else:
             attempt = what

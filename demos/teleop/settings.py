@@ -8,6 +8,7 @@ from pathlib import Path
 
 from demos.collection.recording import Policy
 from demos.runtime.types import Env, Keywords
+from demos.teleop.asking import FailurePredictor
 from lam_envs.bullet.cameras import CAMERAS
 from lam_envs.validation import check_names
 
@@ -62,10 +63,18 @@ class Watched:
     Attributes:
         name: Name for the page and the dataset.
         make: Function that makes the policy for an environment.
+        predict: Function that makes the prediction of its failures, for its environment; None for a policy that never
+            asks the person to take over.
     """
 
     name: str
     make: Callable[[Env], Policy]
+    predict: Callable[[Policy, Env], FailurePredictor] | None = None
+
+    def policy_and_predictor(self, env: Env) -> tuple[Policy, FailurePredictor | None]:
+        """Return the policy for an environment, and the prediction of its failures."""
+        policy = self.make(env)
+        return policy, None if self.predict is None else self.predict(policy, env)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agents.explain.case import Case, Explanation
 from agents.explain.functions import UnavailableError
 from agents.explain.methods.distance import explain_distance
-from agents.explain.methods.uncertainty import explain_uncertainty
+from agents.explain.methods.uncertainty import RELATIVE_ENTROPY, explain_uncertainty
 
 
 def explain_failure(case: Case) -> Explanation:
@@ -31,7 +31,5 @@ def signals(case: Case) -> tuple[list[float], list[float]]:
     """
     function = case.needs_function()
     if function.is_discrete and max(len(case.ensemble), len(function.members)) < 2:
-        raise UnavailableError(
-            "the entropy of a single policy of discrete actions is relative to the whole episode: give an ensemble"
-        )
+        raise UnavailableError(RELATIVE_ENTROPY)
     return explain_uncertainty(case).steps, explain_distance(case).steps

@@ -15,6 +15,15 @@ from agents.explain.trace import Trace
 from agents.training.randomness import isolated_rng
 
 DRAWS = 32
+DETERMINISTIC = (
+    "this policy is deterministic: its actions have no spread. Give agents trained with other seeds by --ensemble, "
+    "or train bc with ensemble_size=5"
+)
+DECIMALS = 5
+"""Decimals of an uncertainty."""
+RELATIVE_ENTROPY = (
+    "the entropy of a single policy of discrete actions is relative to the whole episode: give an ensemble"
+)
 
 
 def explain_uncertainty(case: Case) -> Explanation:
@@ -40,18 +49,41 @@ def explain_uncertainty(case: Case) -> Explanation:
         text = f"Standard deviation of {DRAWS} drawn actions, averaged over the numbers of an action."
         if np.ptp(values) < 1e-3:
             text += " This policy's noise is the same in each state: use an ensemble instead (--ensemble)."
-    elif gap := _gap(function, case.trace):
+    elif gap := gap_of(function, case.trace):
         values = [inconsistency(function, case.trace, step, gap) for step in case.steps]
         text = (
             f"Difference between the action that is planned now and the one planned {gap} steps before for this step "
             "(root mean square; after Agia et al. 2024, statistical temporal action consistency)."
         )
     else:
-        raise UnavailableError(
-            "this policy is deterministic: its actions have no spread. Give agents trained with other seeds "
-            "by --ensemble, or train bc with ensemble_size=5"
-        )
-    return Explanation("How unsure the policy is", text, "curve", [round(float(value), 5) for value in values])
+        raise UnavailableError(DETERMINISTIC)
+    return Explanation("How unsure the policy is", text, "curve", [round(float(value), DECIMALS) for value in values])
+
+
+def uncertainty_at(case: Case, step: int, gap: int) -> float:
+    """Return the value of :func:`explain_uncertainty` at one step, from the steps up to it.
+
+    Args:
+        case: Agent in an episode that may still run. Its trace has observation and memory of the step.
+        step: Number of the step.
+        gap: Result of :func:`gap_of` for a whole episode.
+
+    Raises:
+        UnavailableError: The policy has no uncertainty that is known before the end of the episode.
+    """
+    function = case.needs_function()
+    members = case.ensemble if len(case.ensemble) > 1 else function.members
+    if len(members) > 1:
+        value = disagreement(members, case.trace, step)
+    elif function.is_discrete:
+        raise UnavailableError(RELATIVE_ENTROPY)
+    elif (drawn := _draws(function, case.trace, [step])) is not None:
+        value = drawn[0]
+    elif gap:
+        value = inconsistency(function, case.trace, step, gap)
+    else:
+        raise UnavailableError(DETERMINISTIC)
+    return round(float(value), DECIMALS)
 
 
 def disagreement(members: Sequence[PolicyFunction], trace: Trace, step: int) -> float:
@@ -86,7 +118,7 @@ def _draws(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> list
     return spreads
 
 
-def _gap(function: PolicyFunction, trace: Trace) -> int:
+def gap_of(function: PolicyFunction, trace: Trace) -> int:
     """Return how many steps ahead the policy plans at most before it plans again; 0 for a policy without chunks."""
     gap = max(step - trace.planned(step) for step in range(len(trace)))
     if gap == 0 and isinstance(function, SequenceFunction):

@@ -148,7 +148,13 @@ function bannerOf(state) {
     return page.about.keep_failures ? "No success: Enter to keep it all the same" : "No success: Enter for the next scene";
   }
   if (state.hold === "motion" && state.step) return "Move to continue";
+  if (state.hold === "asks") return askText(state);
   return state.hold ? HOLDS[state.hold] : "";
+}
+
+// The policy asks the person to take over
+function askText(state) {
+  return `The policy asks: failure ${Math.round(100 * state.asks)}% probable. Move to take over, or Continue`;
 }
 
 const draws = [null, null];

@@ -15,11 +15,14 @@ from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
 from agents.explain.failure.monitor import Monitor, inputs_of
 from agents.explain.functions import UnavailableError
+from agents.explain.live_monitor import live_monitor, saved_monitor
+from agents.explain.methods.failure import signals
 from agents.explain.monitoring import monitored
 from agents.explain.references import References
 from agents.explain.trace import trace_episode
 
 from ...conftest import Make
+from ..sequence.small import SMALL
 
 STEPS = 20
 
@@ -117,3 +120,35 @@ def test_a_single_discrete_policy_cannot_be_monitored(make: Make, datasets: Any)
     references = References(demos.load(datasets[1]["LamReach-v0"], datasets[0]))
     with pytest.raises(UnavailableError, match="give an ensemble"):
         monitored(lambda seed: prepare(agent, env, trace_episode(agent, env, seed), references, {}), [0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("bc", {"hidden_sizes": [8], "ensemble_size": 2}), ("act", SMALL["act"])]
+)
+def test_a_running_episode_is_predicted_as_after_it(
+    name: str, settings: dict[str, Any], datasets: Any, make: Make
+) -> None:
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0", max_episode_steps=9)
+    agent = agents.make(name, env, **settings)
+    agent.learn(dataset, env, seed=0, budget=1)
+    traces = [trace_episode(agent, env, seed) for seed in (600000, 600001)]
+    curves = [signals(prepare(agent, env, trace, References(dataset), {})) for trace in traces]
+    monitor = fit([MonitoredEpisode(0, curves[0], True), MonitoredEpisode(1, curves[1], False)], 9)
+    live = live_monitor(agent, env, monitor, dataset)
+    assert live.threshold == monitor.threshold
+    for trace, expected in zip(traces, curves, strict=True):
+        live.restart()
+        found = [live(*seen) for seen in zip(trace.observations, trace.memories, strict=True)]
+        np.testing.assert_allclose(found, monitor.probabilities(expected), rtol=1e-9)
+
+
+def test_what_cannot_be_monitored_while_it_acts_is_refused(make: Make, datasets: Any, tmp_path: Path) -> None:
+    root, ids = datasets
+    dataset, env, monitor = demos.load(ids["LamReach-v0"], root), make("LamReach-v0"), fit(episodes(20, 0), STEPS)
+    with pytest.raises(UnavailableError, match="agent expert is a program that reads the simulator's state"):
+        live_monitor(agents.make("expert", env), env, monitor, dataset)
+    with pytest.raises(ValueError, match="observation"):
+        live_monitor(agents.make("bc", env), env, monitor, demos.load(ids["LamGrasp-v0"], root))
+    with pytest.raises(FileNotFoundError, match=r"there is no monitor in .*: fit one by python -m agents monitor"):
+        saved_monitor(tmp_path)
