@@ -126,8 +126,9 @@ def provenance_of(
         sources["environment"] = _fingerprint(_modules_of(module, gym.registry[env_id]))
     chosen = dict(settings) if saved else effective_settings(name, settings, env_id.rpartition("-v")[0])
     trained = name not in AGENTS and not is_remote(name)
-    libraries = PACKAGES if learns or saved or trained else ACTING
-    libraries = EXPORTED if is_exported(agent) else libraries
+    libraries: tuple[str, ...] = PACKAGES if learns or saved or trained else ACTING
+    if is_exported(agent):
+        libraries = EXPORTED
     return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
 
 
