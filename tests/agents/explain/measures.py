@@ -13,7 +13,7 @@ import torch
 from scipy.stats import spearmanr
 
 from agents.explain.case import NamedNumbers
-from agents.explain.functions import Inputs, PolicyFunction, SequenceFunction, function_of
+from agents.explain.functions import Inputs, MemoryFunction, PolicyFunction, SequenceFunction, function_of
 from agents.explain.methods.features import Attribution, by_feature, integrated_gradients
 from agents.explain.references import by_part
 from agents.explain.trace import trace_episode
@@ -129,6 +129,27 @@ def shuffle(function: PolicyFunction, seed: int) -> None:
 
 def flat(attribution: Attribution) -> npt.NDArray[np.float64]:
     return np.concatenate([part.ravel() for part in attribution.parts.values()])
+
+
+@contextmanager
+def planted(function: PolicyFunction, feature: NamedNumbers, baseline: Baseline) -> Iterator[None]:
+    """Lets a policy use one feature alone; the reader of ``lam`` gets the means of the others."""
+    if not isinstance(function, MemoryFunction):
+        with weights_restored(function):
+            plant(function, feature)
+            yield
+        return
+    means = baseline[feature.part][0]
+    is_used = torch.zeros(means.shape[1], dtype=torch.bool)
+    is_used[feature.slice] = True
+    policy: Any = function.policy
+    handle = policy.reader.register_forward_pre_hook(
+        lambda reader, given: (torch.where(is_used, given[0], means.to(given[0].dtype)),)
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def plant(function: PolicyFunction, feature: NamedNumbers) -> None:

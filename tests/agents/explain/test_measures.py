@@ -20,14 +20,15 @@ from .measures import (
     attributions,
     deletions_won,
     known,
-    plant,
+    planted,
     rank_correlations,
     share_ranked_first,
     states_of,
-    weights_restored,
 )
 
 SMALL_ACT: dict[str, Any] = {"width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
+SMALL_LAM: dict[str, Any] = {"width": 16, "layers": 1, "batches": 10, "batch_size": 64, "executed_actions": 1}
+"""With one executed action, each state decides on its own action."""
 FEATURE = "object/relative"
 
 
@@ -54,12 +55,14 @@ def subject(agent: Any, env: gym.Env[Any, Any], dataset: Any, states: int, episo
     return Subject(function, references, seen, found, named_numbers(env), baseline)
 
 
-@pytest.fixture(scope="module", params=["bc", pytest.param("act", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["bc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("act", "lam"))]
+)
 def small(request: pytest.FixtureRequest, datasets: Any) -> Subject:
     root, ids = datasets
     dataset = demos.load(ids["LamGrasp-v0"], root)
     env = gym.make("LamGrasp-v0", max_episode_steps=20)
-    settings = {"hidden_sizes": (32, 32)} if request.param == "bc" else SMALL_ACT
+    settings = {"bc": {"hidden_sizes": (32, 32)}, "act": SMALL_ACT, "lam": SMALL_LAM}[request.param]
     agent = agents.make(request.param, env, **settings)
     agent.learn(dataset, env, seed=0, budget=6)
     made = subject(agent, env, dataset, 10, 1)
@@ -82,8 +85,7 @@ def check_random_weights(one: Subject, networks: int) -> None:
 
 
 def check_planted_cause(one: Subject) -> None:
-    with weights_restored(one.function):
-        plant(one.function, one.planted)
+    with planted(one.function, one.planted, one.baseline):
         assert share_ranked_first(one.function, one.states, one.names, one.planted, one.baseline) >= 0.99
 
 
