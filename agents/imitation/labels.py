@@ -77,7 +77,7 @@ class Labels:
 
     def without_history(self) -> Labels:
         """Return the labels without the other steps, for policies that see one observation."""
-        each = self._mask().split(list(self.lengths))
+        each = torch.split(self._mask(), list(self.lengths))
         return Labels(self.transitions(), tuple(int(episode.sum()) for episode in each))
 
     def transitions(self) -> Transitions:

@@ -80,7 +80,7 @@ def run(
     Raises:
         ValueError: A number is not positive, or the file is another one.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "demonstrations": demonstrations, "known_epochs": known_epochs, "new_epochs": new_epochs, "episodes": episodes
     }  # fmt: skip
     if min(settings.values()) < 1:

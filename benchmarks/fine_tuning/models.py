@@ -54,9 +54,10 @@ def collect_known(folder: Path, engine: Engine) -> list[str]:
 
 def collect_new(folder: Path, engine: Engine, task: str, demonstrations: int) -> str:
     """Collect the expert's demonstrations of a new task, unless they exist; return the id of their dataset."""
-    return demos.collect(
+    dataset = demos.collect(
         env_id(task), episodes=demonstrations, seed=DEMONSTRATION_SEED, engine=engine, root=folder / DATASETS
-    ).id
+    )
+    return str(dataset.id)
 
 
 def train(folder: Path, name: str, tasks: Sequence[str], datasets: Sequence[str], epochs: int) -> JsonObject:
