@@ -14,7 +14,7 @@ class FailurePredictor(Protocol):
     """Probability above which the policy asks."""
 
     def restart(self) -> None:
-        """Forget earlier steps: the policy begins, with an empty memory."""
+        """Discard earlier steps, when the policy begins with an empty memory."""
 
     def __call__(self, observation: Observation, memory: Memory) -> float:
         """Return the probability that the episode fails, from the steps since the last restart.
@@ -26,7 +26,7 @@ class FailurePredictor(Protocol):
 
 
 class Asking:
-    """Whether a policy asks at the present step.
+    """State of a policy that can ask the person at the present step.
 
     Args:
         predict: Prediction of failures; None for a policy that never asks.
