@@ -34,6 +34,10 @@ SUITES = {
         "Success of `diffusion`, which generates chunks of actions, compared with `bc`, on 100 demonstrations of "
         "novices and of all demonstrators.",
     ),
+    "ablations": (
+        "Parts of diffusion",
+        "Success of `diffusion` with one part changed, and of `act`, on 100 demonstrations of all demonstrators.",
+    ),
     "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
     "randomized": (
         "Randomized training",
@@ -79,6 +83,7 @@ SUITES = {
 """Title and subject of the suites whose results may be published."""
 ON_SITE = (
     "core",
+    "ablations",
     "randomized",
     "experts-conditions",
     "experts-clutter",

@@ -45,7 +45,7 @@ class LiveMonitor:
         self.restart()
 
     def restart(self) -> None:
-        """Forget earlier steps: an episode begins."""
+        """Discard earlier steps, when an episode begins."""
         self._curves: tuple[list[float], list[float]] = ([], [])
         self._case = replace(self._case, trace=_empty_trace())
 

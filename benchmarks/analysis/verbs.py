@@ -73,11 +73,11 @@ def success_by_verb(
     )
     for row, name in ordered:
         if row.group in runs:
-            place = (
+            title = (
                 f"success of {name} in {row.environment}" if len(conditions) > 1 else f"success in {row.environment}"
             )
             column = row.condition if len(conditions) > 1 else name
-            measured.setdefault(place, {})[column] = _rates(runs[row.group], commands)
+            measured.setdefault(title, {})[column] = _rates(runs[row.group], commands)
     return [
         _table(title, columns)
         for title, columns in measured.items()
@@ -93,8 +93,11 @@ def _table(title: str, columns: dict[str, dict[str, VerbRate]]) -> VerbTable:
 
 def _rates(runs: Sequence[CellResult], commands: Commands) -> dict[str, VerbRate]:
     """Return the rate of each verb of the training runs of one agent."""
-    key = commands_key(runs[0])
-    verbs = [verb_of(command) for command in commands[key]] if key is not None else []
+    keys = [commands_key(run) for run in runs]
+    # Runs of other versions of the environment may have had other commands.
+    if len(set(keys)) > 1 or keys[0] is None:
+        return {}
+    verbs = [verb_of(command) for command in commands[keys[0]]]
     rates = {}
     for verb in dict.fromkeys(verbs):
         outcomes = [

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.fine_tuning import measurement
@@ -34,26 +33,27 @@ def finetuning(
     out: Annotated[
         Path, typer.Option(help="Results file; after an interruption, the same command completes it.")
     ] = Path("runs/finetuning.json"),
-    overwrite: Annotated[bool, typer.Option(help="Replace a file of other settings or versions.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a file and datasets of other settings or versions.")
+    ] = False,
 ) -> None:
     """Compare the agent lam, fine-tuned to new tasks by few demonstrations, with training from scratch."""
     with clear_errors():
         for name in task:
             check_name("task", name, NEW_TASKS)
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bar:
-            shown = bar.add_task("starting", total=None)
-            result = measurement.run(
-                out,
-                LocalEngine(workers),
-                tasks=task or NEW_TASKS,
-                demonstrations=demonstrations,
-                known_epochs=known_epochs,
-                new_epochs=epochs,
-                episodes=episodes,
-                overwrite=overwrite,
-                progress=lambda name, done, total: bar.update(shown, description=name, completed=done, total=total),
-            )
+        result = measurement.run(
+            out,
+            LocalEngine(workers),
+            tasks=task or NEW_TASKS,
+            demonstrations=demonstrations,
+            known_epochs=known_epochs,
+            new_epochs=epochs,
+            episodes=episodes,
+            overwrite=overwrite,
+            progress=True,
+        )
         console.print(_success(result))
+        console.print("The intervals are over episodes, for one training of each model.")
         console.print(f"wrote {out}; the models are in {out.with_suffix('')}", soft_wrap=True)
 
 

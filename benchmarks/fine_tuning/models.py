@@ -1,14 +1,15 @@
-"""Models that are compared: one that knows some tasks, fine-tuned ones, and ones from scratch."""
+"""Compared models: one that knows some tasks, models fine-tuned from it, and models trained from scratch."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import demos
+from agents.registry import TrainableAgent
 from agents.types import Env, JsonObject
+from benchmarks.runner.training import MeasuredRun
 from demos.runtime.engines import Engine
 from lam_envs.registration import env_id
 
@@ -36,7 +37,7 @@ DATASETS, MODELS, UNFINISHED = "datasets", "agents", "unfinished"
 """Folders of the datasets, the models, and the checkpoints of interrupted trainings."""
 
 
-def collect_known(folder: Path, engine: Engine) -> list[str]:
+def collect_known(folder: Path, engine: Engine, *, overwrite: bool) -> list[str]:
     """Collect the demonstrations of the known tasks, unless they exist; return the ids of their datasets."""
     return [
         demos.collect(
@@ -46,16 +47,22 @@ def collect_known(folder: Path, engine: Engine) -> list[str]:
             demonstrator=demonstrator,
             engine=engine,
             root=folder / DATASETS,
+            overwrite=overwrite,
         ).id
         for task in KNOWN_TASKS
         for demonstrator, episodes in DEMONSTRATORS.items()
     ]
 
 
-def collect_new(folder: Path, engine: Engine, task: str, demonstrations: int) -> str:
+def collect_new(folder: Path, engine: Engine, task: str, demonstrations: int, *, overwrite: bool) -> str:
     """Collect the expert's demonstrations of a new task, unless they exist; return the id of their dataset."""
     dataset = demos.collect(
-        env_id(task), episodes=demonstrations, seed=DEMONSTRATION_SEED, engine=engine, root=folder / DATASETS
+        env_id(task),
+        episodes=demonstrations,
+        seed=DEMONSTRATION_SEED,
+        engine=engine,
+        root=folder / DATASETS,
+        overwrite=overwrite,
     )
     return str(dataset.id)
 
@@ -71,22 +78,17 @@ def train(folder: Path, name: str, tasks: Sequence[str], datasets: Sequence[str]
         epochs: Epochs of the training.
     """
     import agents
-    from agents.training.run import Run
 
     environments = [make_env(task) for task in tasks]
-    agent, run = agents.make("lam", environments[0]), Run(folder / UNFINISHED / name, overwrite=True)
-    start = time.process_time()
+    agent, run = agents.make("lam", environments[0]), MeasuredRun(None, folder / UNFINISHED / name)
     agent.learn(_load(folder, datasets), environments, seed=TRAINING_SEED, budget=epochs, run=run)
-    seconds = time.process_time() - start
-    agent.save(folder / MODELS / name)
-    run.delete_checkpoint()
-    return {"model": name, "epochs": epochs, "cpu_seconds": round(seconds, 1)}
+    return _saved(agent, folder, name, run, epochs)
 
 
 def fine_tune(
     folder: Path, name: str, task: str, dataset: str, known_datasets: Sequence[str], epochs: int
 ) -> JsonObject:
-    """Fine-tune the model of the known tasks, which it replays; return the cost of the training.
+    """Fine-tune the model of the known tasks to a new one, with replay; return the cost of the training.
 
     Args:
         folder: Folder of models and datasets.
@@ -97,10 +99,8 @@ def fine_tune(
         epochs: Epochs of the training; they have as many minibatches as those from scratch.
     """
     from agents.imitation.lam.agent import Lam
-    from agents.training.run import Run
 
-    run = Run(folder / UNFINISHED / name, overwrite=True)
-    start = time.process_time()
+    run = MeasuredRun(None, folder / UNFINISHED / name)
     agent = Lam.finetune(
         folder / MODELS / KNOWN,
         _load(folder, [dataset]),
@@ -110,10 +110,15 @@ def fine_tune(
         budget=epochs,
         run=run,
     )
-    seconds = time.process_time() - start
+    return _saved(agent, folder, name, run, epochs)
+
+
+def _saved(agent: TrainableAgent, folder: Path, name: str, run: MeasuredRun, epochs: int) -> JsonObject:
+    """Save a model and delete its checkpoint; return the cost of its training, interruptions included."""
+    cost = run.cost
     agent.save(folder / MODELS / name)
     run.delete_checkpoint()
-    return {"model": name, "epochs": epochs, "cpu_seconds": round(seconds, 1)}
+    return {"model": name, "epochs": epochs, "cpu_seconds": round(cost.cpu, 1)}
 
 
 def evaluate_model(folder: Path, model: str, task: str, episodes: int) -> JsonObject:

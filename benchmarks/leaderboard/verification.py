@@ -91,7 +91,7 @@ def read_verification(path: Path) -> Verification:
 
 
 def draw_seed() -> int:
-    """Return a seed of the sample that nobody can know before.
+    """Return an unpredictable seed for the sample.
 
     A seed that followed from the submission could be chosen by its author: by another text in the description, until
     the sample leaves the forged episodes out.

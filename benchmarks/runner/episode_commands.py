@@ -1,4 +1,4 @@
-"""Commands of measured episodes, in environments that ask for another one in each episode.
+"""Commands of measured episodes, in environments that sample a command per episode.
 
 Results do not hold them. A reset with the seed of an episode gives its command again, without any step. The commands
 are stored beside the results, so that a report is made from files alone.
@@ -68,7 +68,7 @@ def write_commands(folder: Path, results: Sequence[CellResult]) -> Path | None:
         key = commands_key(result)
         if key is None or key in found:
             continue
-        if key in stored:
+        if key in stored and len(stored[key]) == result.cell.episodes:
             found[key] = list(stored[key])
         elif _is_current(result):
             found[key] = _commands(result)
@@ -97,7 +97,7 @@ def read_commands(folder: Path) -> Commands:
         if unknown:
             raise ValueError(f"unknown verbs {', '.join(sorted(unknown))}; expected {', '.join(VERBS)}")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({problem_of(error)}): remove it and make the report again") from error
+        raise ValueError(f"{path} is damaged ({problem_of(error)}): remove it and run the report again") from error
     return commands
 
 

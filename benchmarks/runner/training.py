@@ -100,7 +100,7 @@ CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class _Cost:
+class Cost:
     """Environment steps, and wall and CPU time in seconds."""
 
     steps: int = 0
@@ -108,21 +108,25 @@ class _Cost:
     cpu: float = 0.0
 
     @classmethod
-    def so_far(cls) -> _Cost:
+    def so_far(cls) -> Cost:
         """Return the cost of this process."""
         return cls(CountedSteps.total, time.perf_counter(), time.process_time())
 
-    def __add__(self, other: _Cost) -> _Cost:
-        return _Cost(self.steps + other.steps, self.seconds + other.seconds, self.cpu + other.cpu)
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.steps + other.steps, self.seconds + other.seconds, self.cpu + other.cpu)
 
-    def __sub__(self, other: _Cost) -> _Cost:
-        return _Cost(self.steps - other.steps, self.seconds - other.seconds, self.cpu - other.cpu)
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.steps - other.steps, self.seconds - other.seconds, self.cpu - other.cpu)
 
 
-class _MeasuredRun(ReportingRun):
+class MeasuredRun(ReportingRun):
     """Run that reports its progress, and records its success, its cost, and that of its periodic evaluations.
 
     Its checkpoints hold the records too.
+
+    Args:
+        periodic_eval: Evaluations during the training; None for none.
+        folder: Folder of checkpoints; None for no checkpoints.
     """
 
     def __init__(self, periodic_eval: PeriodicEvaluation | None, folder: Path | None) -> None:
@@ -133,12 +137,12 @@ class _MeasuredRun(ReportingRun):
         super().__init__(**keywords)
         self.points: list[tuple[float, float]] = []
         self.unit = ""
-        self._began, self._evaluation_cost, self._earlier = _Cost.so_far(), _Cost(), _Cost()
+        self._began, self._evaluation_cost, self._earlier = Cost.so_far(), Cost(), Cost()
 
     @property
-    def cost(self) -> _Cost:
+    def cost(self) -> Cost:
         """Cost of the training, with the part before the checkpoint that it resumed from; without evaluations."""
-        return self._earlier + (_Cost.so_far() - self._began) - self._evaluation_cost
+        return self._earlier + (Cost.so_far() - self._began) - self._evaluation_cost
 
     def restored(self) -> State | None:
         """Return the state of the last checkpoint, and restore the records."""
@@ -148,7 +152,7 @@ class _MeasuredRun(ReportingRun):
             self._evaluated, self._logged, self._resumed_at = 0, 0, None
             return None
         self.points = [(done, success) for done, success in held["points"]]
-        self._earlier = _Cost(*held["cost"])
+        self._earlier = Cost(*held["cost"])
         return cast(State, held["training"])
 
     def checkpoint(self, state: Callable[[], State], *, now: bool = False) -> None:
@@ -164,18 +168,21 @@ class _MeasuredRun(ReportingRun):
         """Log nothing: a suite has learning curves."""
 
     def training(self, what: str, total: int, unit: str) -> Any:
+        """Record the unit of the progress."""
         self.unit = unit
         return super().training(what, total, unit)
 
     def log(self, done: int, **numbers: float) -> None:
+        """Record the success of a periodic evaluation."""
         if "success" in numbers:
             self.points.append((float(done), float(numbers["success"])))
         super().log(done, **numbers)
 
     def evaluate_each(self, agents: Sequence[Policy], environments: Sequence[Env], done: int) -> None:
-        began = _Cost.so_far()
+        """Evaluate, and record the cost."""
+        began = Cost.so_far()
         super().evaluate_each(agents, environments, done)
-        self._evaluation_cost += _Cost.so_far() - began
+        self._evaluation_cost += Cost.so_far() - began
 
 
 def train(
@@ -202,7 +209,7 @@ def train(
         folder: Folder of checkpoints; None for no checkpoints. Delete it when the agent is saved.
     """
     counted: list[Env] = [CountedSteps(env) for env in environments]
-    run = _MeasuredRun(periodic_eval, folder)
+    run = MeasuredRun(periodic_eval, folder)
     keywords: Keywords = {"run": run} if spec_of(agent).takes_run else {}
     if spec_of(agent).takes_several_environments:
         learn: Any = agent.learn

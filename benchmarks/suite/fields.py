@@ -55,7 +55,7 @@ def _text(text: str) -> str:
 def _paragraph(text: str) -> str:
     words = " ".join(text.split())
     if not words or not words.isprintable():
-        raise ValueError(f"found {text!r}; expected a text without control characters")
+        raise ValueError(f"found {text!r}; expected a non-empty text without control characters")
     return words
 
 

@@ -203,9 +203,7 @@ class Suite(SuiteModel):
     """Agents, environments and conditions to measure."""
 
     name: str
-    note: str | None = Field(
-        default=None, description="What a reader of its report must know; no result depends on it."
-    )
+    note: str | None = Field(default=None, description="Note for readers of the report; results do not depend on it.")
     agents: tuple[AgentEntry, ...]
     demonstration_seed: int | None = Field(default=None, description="Seed of the collection of demonstrations.")
     training_seeds: tuple[int, ...] = Field(default=(), description="Seeds of the training runs.")

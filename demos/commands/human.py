@@ -43,7 +43,8 @@ TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the 
 Fps = Annotated[float | None, typer.Option(help="Frames per second, if the recording does not say; else 30.")]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
 Scale = Annotated[
-    str | None, typer.Option(help="Scale of OpenPose's coordinates: pixels, 0..1 or -1..1; by default they show it.")
+    str | None,
+    typer.Option(help="Scale of OpenPose's coordinates: pixels, 0..1 or -1..1; inferred from them by default."),
 ]
 Order = Annotated[
     str | None, typer.Option(help="Order of the points of plain arrays: mediapipe, mano, aria or webxr.")
@@ -51,7 +52,7 @@ Order = Annotated[
 Unit = Annotated[float | None, typer.Option(help="Length of a unit of the recording, meters.")]
 HighIsClosed = Annotated[
     bool,
-    typer.Option("--high-is-closed", help="The gripper of a LeRobot dataset is closed where its number is high."),
+    typer.Option("--high-is-closed", help="Treat high gripper values of a LeRobot dataset as closed."),
 ]
 Markers = Annotated[
     list[str], typer.Option("--marker", help="Markers of a hand point: index_tip=RFIN or wrist=RWRA,RWRB.")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import av
 
 Image = npt.NDArray[np.uint8]
+MATRIX_BYTES = 36
+"""Bytes of a display matrix."""
 MAX_PIXELS = 10_000_000
 """Largest frame, pixels."""
 PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -63,7 +65,7 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
 
 
 def _upright(frame: av.VideoFrame) -> Image:
-    """Return the image of a frame as it is displayed: phones store how they were held beside images that lie.
+    """Return the image of a frame as it is displayed: phones store unrotated frames and their orientation.
 
     The display matrix maps the stored pixel (x, y) to (a x + c y, b x + d y), plus a shift (FFmpeg, display.h). A
     quarter turn exchanges the axes; a negative number reverses one.
@@ -75,7 +77,7 @@ def _upright(frame: av.VideoFrame) -> Image:
         # PyAV lists nothing beside a kind that it does not know, such as EXIF. The rotation lacks mirror images.
         return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
     for kind, content in kinds:
-        if kind == "DISPLAYMATRIX":
+        if kind == "DISPLAYMATRIX" and len(content) >= MATRIX_BYTES:
             a, b, _, c, d = np.frombuffer(content, np.int32)[:5].tolist()
             if abs(a) + abs(d) < abs(b) + abs(c):
                 image, a, d = image.transpose(1, 0, 2), c, b

@@ -8,7 +8,7 @@ from demos.runtime.types import Memory, Observation
 
 
 class FailurePredictor(Protocol):
-    """Prediction of failures of a policy while it acts."""
+    """Predictor of the failures of a policy while it acts."""
 
     threshold: float
     """Probability above which the policy asks."""
@@ -26,10 +26,10 @@ class FailurePredictor(Protocol):
 
 
 class Asking:
-    """State of a policy that can ask the person at the present step.
+    """Requests of a policy that the person takes over.
 
     Args:
-        predict: Prediction of failures; None for a policy that never asks.
+        predict: Failure predictor; None for a policy that never asks.
 
     Attributes:
         probability: Probability of a failure at the present step; None where it is not known.
@@ -59,7 +59,7 @@ class Asking:
             self._predict.restart()
 
     def step(self) -> None:
-        """Begin a step, for which nothing is known yet."""
+        """Start a step: discard the last prediction."""
         self.probability = None
         self._is_current = False
 

@@ -99,7 +99,7 @@ class Driving:
         watcher: Program around the driving.
         policy: Policy that acts until the person takes over; None if the person drives alone.
         period: Wall time of a step, seconds.
-        predict: Prediction of failures, above whose threshold the policy asks; None for one that never asks.
+        predict: Failure predictor. The policy asks for help above its threshold; None for one that never asks.
         clock: Function that returns the time, seconds.
 
     Attributes:
@@ -260,7 +260,9 @@ class Driving:
         try:
             asks = self.asking.check(observation, self._memory)
         except Exception as error:  # A third party's policy may raise anything.
-            self._watcher.notice(f"no prediction of failures; you control the robot: {error!r}"[:300], is_error=True)
+            self._watcher.notice(
+                f"the failure predictor failed; you control the robot: {error!r}"[:300], is_error=True
+            )
             self._take()
             return False
         step = len(self.attempt.driven)

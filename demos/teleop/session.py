@@ -41,7 +41,7 @@ class Session:
         policy: Policy that the person watches and takes over from; None without.
         publish: Function that sends a binary message to the page; it may drop it.
         send: Function that sends a JSON message to the page.
-        predict: Prediction of failures, above whose threshold the policy asks; None for one that never asks.
+        predict: Failure predictor. The policy asks for help above its threshold; None for one that never asks.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class Watched:
     Attributes:
         name: Name for the page and the dataset.
         make: Function that makes the policy for an environment.
-        predict: Function that makes the prediction of its failures, for its environment; None for a policy that never
+        predict: Function that makes the predictor of its failures for an environment; None for a policy that never
             asks the person to take over.
     """
 

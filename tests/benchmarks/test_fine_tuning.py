@@ -38,17 +38,21 @@ def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch:
     completed = json.loads(out.read_text())
     assert completed["evaluations"].pop("known | reach") == removed
     assert completed == content
+    changed = CliRunner().invoke(app, ["finetuning", *SMALL, "--episodes", "3", "--out", str(out)])
+    assert changed.exit_code == 2
+    assert "was measured with other episodes: name another file" in " ".join(changed.stderr.split())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--task", "fly"], "unknown task 'fly'; expected one of pick_place, insert"),
-        (["--demonstrations", "0"], "demonstrations is 0, known_epochs is 15, new_epochs is 5, episodes is 200; exp"),
+        (["--demonstrations", "0"], "demonstrations is 0; expected at least 1"),
+        (["--out", "finetuning"], "the results file is finetuning; expected a name that ends in .json"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["finetuning", *arguments, "--out", str(tmp_path / "finetuning.json")])
+    done = CliRunner().invoke(app, ["finetuning", "--out", str(tmp_path / "finetuning.json"), *arguments])
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.split())
     assert not any(tmp_path.iterdir())

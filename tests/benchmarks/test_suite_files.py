@@ -52,6 +52,7 @@ def test_every_suite_of_the_package_is_sound(name: str) -> None:
 
 def test_the_suites_measure_what_they_are_called_after() -> None:
     published = {
+        "ablations",
         "core",
         "data",
         "generalist",

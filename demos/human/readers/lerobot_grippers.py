@@ -93,7 +93,7 @@ class LeRobotReader:
         if not episodes:
             recording.fail("data", "no parquet file with frames")
         with recording.checking(column):
-            opening = Opening(0.0, 0.0, "")
+            opening = None
             if gripper is not None:
                 numbers = np.concatenate([rows[:, gripper] for parts in episodes.values() for rows in parts])
                 opening = opening_of(numbers, high_is_closed=options.high_is_closed)
@@ -101,9 +101,9 @@ class LeRobotReader:
         for episode, parts in sorted(episodes.items())[:MAX_EPISODES]:
             with recording.checking(f"episode {episode}"):
                 rows = np.concatenate(parts)
-                widths = opening.widths(rows[:, gripper or 0])
+                widths = np.zeros(len(rows)) if opening is None else opening.widths(rows[:, gripper])
                 times = options.frame_times(len(rows), fps)
-                source = f"LeRobot {column}, episode {episode}{opening.note}"
+                source = f"LeRobot {column}, episode {episode}{'' if opening is None else opening.note}"
                 tracks.append(gripper_track(times, rows[:, indices] * (options.unit or 1.0), widths, None, source))
         return tracks
 

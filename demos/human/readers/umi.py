@@ -21,6 +21,8 @@ UMI_FPS = 60000 / 1001
 """Frames per second of the camera of UMI."""
 ROBOTS: dict[str, Hand] = {"robot0": "right", "robot1": "left"}
 """Hand of each gripper: UMI numbers them from right to left."""
+FLOAT_BYTES = 8
+"""Bytes of a number in memory."""
 CODECS = ("blosc", "zlib", "zstd", "lz4", "gzip")
 
 
@@ -77,6 +79,7 @@ def _umi_buffer(recording: Recording, options: ReadOptions, read: Callable[[str]
     ends = store.array("meta/episode_ends").ravel().astype(np.int64)
     tracks = []
     for robot, hand in robots.items():
+        store = ZarrStore(recording, read)
         position = store.array(f"data/{robot}_eef_pos")
         rotation = store.array(f"data/{robot}_eef_rot_axis_angle")
         width = store.array(f"data/{robot}_gripper_width").ravel()
@@ -87,7 +90,7 @@ def _umi_buffer(recording: Recording, options: ReadOptions, read: Callable[[str]
             recording.fail(
                 "meta/episode_ends", f"expected up to {MAX_EPISODES} increasing numbers that end with {count}"
             )
-        axes = _rotated_y(rotation)
+        axes = _finger_axes(rotation)
         name = f"UMI {robot}" if len(robots) > 1 else "UMI"
         for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
             part = slice(start, end)
@@ -97,7 +100,7 @@ def _umi_buffer(recording: Recording, options: ReadOptions, read: Callable[[str]
     return tracks
 
 
-def _rotated_y(rotations: Floats) -> Floats:
+def _finger_axes(rotations: Floats) -> Floats:
     """Return the x axis of the gripper's frame, along which UMI's fingers move, for rotation vectors (T, 3)."""
     angle = np.linalg.norm(rotations, axis=1, keepdims=True)
     unit = rotations / np.maximum(angle, 1e-12)
@@ -121,7 +124,9 @@ class ZarrStore:
     @property
     def note(self) -> str:
         """Words about missing chunks for the description of the source."""
-        return f", {self._filled} missing chunks filled" if self._filled else ""
+        if not self._filled:
+            return ""
+        return f", {self._filled} missing {'chunk' if self._filled == 1 else 'chunks'} filled"
 
     def has(self, name: str) -> bool:
         """Return True if there is an array of that name."""
@@ -142,7 +147,7 @@ class ZarrStore:
             or not 1 <= len(shape) <= 2
             or len(chunks) != len(shape)
             or not all(isinstance(size, int) and 0 < size <= 50_000_000 for size in [*shape, *chunks])
-            or math.prod(shape) * dtype.itemsize > MAX_BYTES
+            or math.prod(shape) * FLOAT_BYTES > MAX_BYTES
             or math.prod(chunks) * dtype.itemsize > MAX_BYTES
             or header.get("filters")
             or header.get("order", "C") != "C"

@@ -1,7 +1,7 @@
 """Real recordings: shape, rate, gaps, hand and order of points, written down from the files' own documentation.
 
-The recordings are not in the repository. ``LAM_ENVS_RECORDINGS`` names a folder with them, by default
-``../shared/samples`` if it exists; else the tests are skipped:
+The recordings are not in the repository. ``LAM_ENVS_RECORDINGS`` names a folder with them; without it the tests are
+skipped:
 
 - openpose.pose, mediapipe.pose: sign-language-processing/pose, src/python/tests/data (MIT). Numbers of pose-format.
 - freebvh.bvh: 20tab/bvh-python, tests (MIT). Numbers of its text.
@@ -25,11 +25,9 @@ from demos.human.track import HandTrack
 from demos.human.video import frames_of, track_video
 
 GIVEN = os.environ.get("LAM_ENVS_RECORDINGS")
-FOLDER = Path(GIVEN) if GIVEN else Path(__file__).parents[4] / "shared" / "samples"
+FOLDER = Path(GIVEN or "")
 # A given folder that does not exist is an error.
-pytestmark = pytest.mark.skipif(
-    not GIVEN and not FOLDER.is_dir(), reason=f"no recordings in {FOLDER}; set LAM_ENVS_RECORDINGS to their folder"
-)
+pytestmark = pytest.mark.skipif(not GIVEN, reason="set LAM_ENVS_RECORDINGS to the folder of the recordings")
 Place = tuple[int, int]
 """Frame and point."""
 
