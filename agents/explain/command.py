@@ -51,6 +51,7 @@ def explain(
     with clear_errors():
         from agents.explain import explaining
         from agents.explain.failure.monitor import Monitor
+        from agents.explain.live_monitor import saved_monitor
 
         explaining.check_path(out)
         source = find_source(agent, agent_class)
@@ -66,7 +67,7 @@ def explain(
             demonstrations=demonstrations_of(explained, environment, demonstrations, root),
             ensemble=others,
             methods=method,
-            monitor=Monitor.load(monitor or source.location),
+            monitor=Monitor.load(source.location) if monitor is None else saved_monitor(monitor),
             progress=True,
         )
         environment.close()

@@ -23,12 +23,12 @@ from agents.types import Env, Memory, Observation
 from demos.collection.recording import Policy
 from demos.datasets.tree import tree_map
 
-TRIAL_STEPS = 20
-"""Steps of the episode in which the policy function is checked before the first prediction."""
+TRIAL_STEPS = 129
+"""Steps of the episode in which the policy function is checked before the first prediction: more than a chunk has."""
 
 
 class LiveMonitor:
-    """Monitor that predicts at each step of a running episode, as after the episode.
+    """Monitor that predicts failures during an episode, with the same numbers as ``agents explain`` afterwards.
 
     Args:
         monitor: Fitted monitor.
@@ -45,7 +45,7 @@ class LiveMonitor:
         self.restart()
 
     def restart(self) -> None:
-        """Discard earlier steps, when an episode begins."""
+        """Reset for a new episode."""
         self._curves: tuple[list[float], list[float]] = ([], [])
         self._case = replace(self._case, trace=_empty_trace())
 

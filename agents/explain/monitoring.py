@@ -73,7 +73,9 @@ def monitor(
 
         source = saved_source(agent, "monitor")
         if source.is_pretrained and out is None:
-            raise ValueError(f"the folder of the pretrained agent {agent} stays as it is: give a folder by --out")
+            raise ValueError(
+                f"the folder of the pretrained agent {agent} is read-only: give a folder for the monitor by --out"
+            )
         environment = make_trained_env(source, env, env_kwargs)
         horizon = horizon_of(environment)
         known, *others = (
@@ -145,7 +147,7 @@ def monitored(
 
 
 def predictor(folder: Path, given: str | None, root: Path | None, agent: Policy, env: Env) -> LiveMonitor:
-    """Return the prediction of failures of an agent for the episodes that it is in.
+    """Return the live monitor of an agent, read from a folder.
 
     Args:
         folder: Folder with a monitor of the agent.

@@ -255,7 +255,7 @@ class BehaviorCloning(PolicyAgent):
         self._fit(data, env, seed, budget, run)
 
     def _fit(self, data: DemonstrationData, env: Env, seed: int, budget: int | None, run: Run) -> None:
-        """Fit the policies, after the training was recorded."""
+        """Fit the policies; :meth:`begin` must have recorded the training."""
         settings: BCSettings = self.settings
         encoder = load_encoder(settings)
         record_encoder(self.training, encoder)

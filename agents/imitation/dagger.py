@@ -89,7 +89,7 @@ def _settings_with(own: type[AgentSettings], learner: str) -> type[AgentSettings
 def choose_settings(
     own: type[AgentSettings], with_bc: type[AgentSettings], given: Mapping[str, object]
 ) -> type[AgentSettings]:
-    """Return the class of the settings for the learner that they name.
+    """Return the class of the settings for the learner that is named in the given settings.
 
     Args:
         own: Class of the agent's own settings.
@@ -230,7 +230,7 @@ class DAgger(PolicyAgent):
             if "collected" not in state:
                 raise ValueError(
                     f"{run.folder} holds a checkpoint of an earlier version of lam-envs: choose another folder, or "
-                    "delete it to train from scratch"
+                    "start from scratch with --overwrite (Run(overwrite=True))"
                 )
             if state["collected"] is not None:
                 collected = Labels.from_state(state["collected"])

@@ -61,8 +61,9 @@ class EnsembleDAggerSettings(SharedBCSettings):
     def _check_learner(cls, given: Mapping[str, object]) -> Mapping[str, object]:
         if "learner" in given:
             raise ValueError(
-                f"learner is {given['learner']!r}, but ensemble-dagger has only bc: policies of other learners also "
-                "disagree where the demonstrations are ambiguous. Remove learner, or use dagger or hg-dagger"
+                f"learner is {given['learner']!r}; ensemble-dagger supports only bc policies: policies of other "
+                "learners also disagree where the demonstrations are ambiguous. Remove learner, or use dagger or "
+                "hg-dagger"
             )
         return given
 
@@ -90,9 +91,9 @@ class EnsembleDAgger(HGDAgger):
     minibatches. The training record contains the number of `labels`, including the initial demonstrations.
 
     **Learner.** The policies are those of `bc`, and there is no setting `learner`. Policies of `bc-rnn` and
-    `diffusion` choose one of several ways to act: those of an ensemble differ where the demonstrations do, not only
-    far from them, and their mean is none of these ways. The actions of a chunk are executed without a new prediction,
-    in which disagreement could show. `dagger` and `hg-dagger` have other learners.
+    `diffusion` can pick different modes of multimodal demonstrations. Their ensemble then disagrees in familiar
+    states, too, and the mean action may belong to no mode. The actions of a chunk are executed without a new
+    prediction, in which disagreement could show. `dagger` and `hg-dagger` have other learners.
 
     **When not to use it.** When labels cost nothing: `dagger` queries the expert in every state. When all policies
     make the same mistake: they agree, and do not query.

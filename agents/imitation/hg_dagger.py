@@ -26,7 +26,7 @@ from demos.datasets.tree import tree_map
 
 
 class InterventionSettings(AgentSettings):
-    """Settings of HG-DAgger, whatever learns from the labels."""
+    """Settings of HG-DAgger that do not depend on the learner."""
 
     initial_fraction: float = Field(
         0.5,

@@ -100,6 +100,6 @@ def test_discrete_actions_are_chosen_by_vote(make: Make) -> None:
 
 def test_other_learners_are_refused_with_the_reason(make: Make) -> None:
     with pytest.raises(
-        ValueError, match=r"learner is 'act', but ensemble-dagger has only bc: .* use dagger or hg-dagger"
+        ValueError, match=r"learner is 'act'; ensemble-dagger supports only bc policies: .* use dagger or hg-dagger"
     ):
         agents.make("ensemble-dagger", make("LamReach-v0"), learner="act")

@@ -261,7 +261,10 @@ class _Compared:
     def __init__(self, agent: PolicyAgent, exported: OnnxAgent) -> None:
         self.largest, self.steps = 0.0, 0
         self._agent, self._exported = agent, exported
-        planning = agent.base.policy if isinstance(agent, ResidualAgent) else agent.policy
+        base: Any = agent
+        while isinstance(base, ResidualAgent):
+            base = base.base
+        planning = base.policy
         self._planning = planning if isinstance(planning, SequencePolicy) else None
 
     def predict(

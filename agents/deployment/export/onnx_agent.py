@@ -147,9 +147,28 @@ def read_exported(directory: str | Path) -> JsonObject:
         for port in (*description["inputs"], *description["outputs"]):
             _ = port["name"], port["role"], _kind(port)
         _ = description["outputs"][0], description["dict_observations"]
+        check_keywords(description.get("keywords"))
+        held, given = (
+            sorted(port["name"] for port in description[side] if port["role"] == "memory")
+            for side in ("inputs", "outputs")
+        )
+        if held != given:
+            raise ValueError(f"the memory goes in as {held} and comes out as {given}")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error!r}; export the agent again") from error
     return description
+
+
+def check_keywords(keywords: object) -> None:
+    """Check the recorded keywords of an environment: Python literals as text, by name.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    if keywords is not None and not (
+        isinstance(keywords, dict) and all(isinstance(v, str) for v in keywords.values())
+    ):
+        raise ValueError(f"keywords is {brief(str(keywords))}; expected text by name, such as {{'instruct': 'True'}}")
 
 
 def check_fits(description: JsonObject, env: Env) -> None:
@@ -172,18 +191,19 @@ def check_fits(description: JsonObject, env: Env) -> None:
         for name, port in expected.items()
     )
     if not fits:
-        needed = ", ".join(f"{name} {_kind(port)[0]}" for name, port in expected.items())
+        needed = ", ".join(
+            f"{name} of shape {_kind(port)[0]} and type {port['dtype']}" for name, port in expected.items()
+        )
         raise ValueError(
             f"the exported policy sees {needed}; this environment has the observation space "
-            f"{brief(str(env.observation_space))}. Make the environment of its training ({_origin(description)})"
+            f"{brief(str(env.observation_space))}{_origin(description)}"
         )
     actions, output = env.action_space, description["outputs"][0]
     is_discrete = output["dtype"] == "int64"
     if isinstance(actions, spaces.Box) == is_discrete or tuple(output["shape"]) != (actions.shape or ()):
         raise ValueError(
             f"the exported policy gives actions of shape {tuple(output['shape'])} and type {output['dtype']}; this "
-            f"environment has the action space {actions}. Make the environment of its training "
-            f"({_origin(description)})"
+            f"environment has the action space {actions}{_origin(description)}"
         )
 
 
@@ -193,8 +213,11 @@ def _kind(port: JsonObject) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _origin(description: JsonObject) -> str:
-    keywords = description.get("keywords") or {}
-    return " ".join([str(description.get("environment")), *(f"{name}={value}" for name, value in keywords.items())])
+    """Return the sentence that names the environment of the training; empty if it is not recorded."""
+    if not description.get("environment"):
+        return ""
+    keywords = (f"{name}={value}" for name, value in (description.get("keywords") or {}).items())
+    return f". Make the environment of its training ({' '.join([str(description['environment']), *keywords])})"
 
 
 def exported_agent(directory: str | Path, env: Env) -> OnnxAgent:

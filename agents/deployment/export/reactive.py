@@ -41,9 +41,9 @@ class ReactiveGraph(Graph):
 
 
 def without_distributions(policy: BasePolicy) -> BasePolicy:
-    """Return a policy, without the distribution of the last minibatch of its training.
+    """Clear, in place, the action distributions that training left in a policy, and return the policy.
 
-    It cannot be copied, and every call makes its own.
+    They cannot be copied, and every call makes its own.
     """
     for part in policy.modules():
         if isinstance(getattr(part, "action_dist", None), Distribution):

@@ -12,6 +12,7 @@ from agents.deployment.talk.nouns import NounFinder
 from agents.imitation.lam.entities import PRESENT, ROBOT_PARTS
 from agents.imitation.lam.language import NAME_MARK, FrozenSentences, Sentences, parse, plain_text
 from agents.imitation.lam.policy import LamPolicy
+from agents.policies.encoders.instructions import words_of
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
@@ -76,7 +77,7 @@ class Conversation:
         self.reset(seed)
         worded = map(self._env.instructions_for, self._env.commands)
         sentences = (text for each in worded for split in SPLITS for text in each.split(split))
-        self._nouns = NounFinder(self._entities(), sentences)
+        self._nouns = NounFinder(self._entities(), sentences, self._learned_words())
 
     def reset(self, seed: int) -> None:
         """Start a new scene.
@@ -107,6 +108,14 @@ class Conversation:
         owners = dict.fromkeys(name.partition("/")[0] for name in features)
         flags = {name: features.get(f"{name}/{PRESENT}") for name in owners if name not in ROBOT_PARTS}
         return {name: flag is None or bool(flag[0] > 0.5) for name, flag in flags.items()}
+
+    def _learned_words(self) -> set[str]:
+        """Return the words of the demonstrations that the model learned from."""
+        sentences = self._policy.network.sentences
+        if isinstance(sentences, Sentences):
+            return set(sentences.vocabulary.numbers)
+        known = sentences.known if isinstance(sentences, FrozenSentences) else []
+        return {word for sentence in known for word in words_of(sentence)}
 
     def unknown_words(self, instruction: str) -> list[str]:
         """Return the words of an instruction that the model has not learned, without names of entities.

@@ -12,11 +12,12 @@ DETERMINERS = frozenset(
 """Words before a noun."""
 FUNCTION_WORDS = frozenset(
     words_of("""
-    about above across after again against ahead along and are around as aside at away back backward before behind
-    below beneath beside between beyond but by can down faster for forward from further harder has have here higher
-    if in inside into is it less lower me more near next now of off on onto or out outside over past please slower
-    so still than them then there through till to together too toward towards under underneath until up upon upward
-    us when where which while who with within without you
+    about above across after again against ahead along and apart are around as aside at away back backward
+    before behind below beneath beside between beyond but by can carefully close closer down far fast faster
+    firmly for forward from further gently hard harder has have here high higher home if in inside into is it
+    less low lower me more near next now of off on once onto or out outside over past please quickly sideways
+    slow slower slowly so soft softly still straight than them then there through till to together too toward
+    towards twice under underneath until up upon upward us when where which while who with within without you
     """)
 )
 """Prepositions, conjunctions, pronouns and adverbs: they end a noun, as do adverbs in -ly."""
@@ -24,12 +25,13 @@ PARTICLES = frozenset(words_of("at down in into off on onto out over to toward t
 """Words that may stand between a verb and its noun."""
 GENERAL_WORDS = frozenset(
     words_of("""
-    arm back bit bottom center corner edge end finger fingertip front gripper hand item left little lot middle moment
-    object one part right robot second side table thing time tool top way
+    all arm back bit bottom center centimeter cm corner couple edge end few finger fingertip four front gripper
+    half hand inch item left little lot meter middle millimeter mm moment object one other pair part quarter
+    rest right robot s second side step table thing three time tool top two way
     """)
 )
-"""Words for the robot and its table, for directions and amounts, and for any object. Alone they name no object that a
-scene could lack."""
+"""Words for the robot and its table, for directions and amounts, and for any object; ``s`` is that of a possessive.
+Alone they name no object that a scene could lack."""
 
 Noun = tuple[str, ...]
 """Words of a noun with its adjectives, without an article."""
@@ -44,15 +46,16 @@ class NounFinder:
     Args:
         entities: Names of the entities, such as ``red_cube``.
         sentences: All sentences of the environment.
+        words: Further words that count as names, such as those that a model has learned.
     """
 
-    def __init__(self, entities: Iterable[str], sentences: Iterable[str]) -> None:
+    def __init__(self, entities: Iterable[str], sentences: Iterable[str], words: Iterable[str] = ()) -> None:
         names = {tuple(words_of(name.replace("_", " "))) for name in entities}
         parsed = [words_of(text) for text in dict.fromkeys(sentences)]
         self._verbs = {words[0] for words in parsed if words}
         named = names.union(*(_after_determiners(words) for words in parsed))
         self._names = {name for name in named if not GENERAL_WORDS.issuperset(name)}
-        self._known = GENERAL_WORDS.union(*parsed, *names)
+        self._known = GENERAL_WORDS.union(*parsed, *names, words)
 
     def unknown(self, instruction: str) -> list[str]:
         """Return the nouns of an instruction that the environment cannot name, with their adjectives.
@@ -74,8 +77,9 @@ class NounFinder:
     def _is_unknown(self, noun: Noun) -> bool:
         if all(word in self._known or word.removesuffix("s") in self._known for word in noun):
             return False
-        parts = (noun[start:end] for end in range(1, len(noun) + 1) for start in range(end))
-        return not any(part in self._names for part in parts)
+        parts = [noun[start:end] for end in range(1, len(noun) + 1) for start in range(end)]
+        singular = [(*part[:-1], part[-1].removesuffix("s")) for part in parts]
+        return not any(part in self._names for part in (*parts, *singular))
 
 
 def _after_determiners(words: Sequence[str]) -> list[Noun]:

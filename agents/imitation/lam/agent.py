@@ -141,6 +141,8 @@ class Lam(PolicyAgent):
             FileNotFoundError: There is no saved model.
             ValueError: It is damaged, a setting would change the sizes of its network, or see :meth:`learn`.
         """
+        if "shares" in settings:
+            raise ValueError("shares is no setting of fine-tuning, which samples by replay_share: remove it")
         if not 0.0 <= replay_share < 1.0:
             raise ValueError(f"replay_share is {replay_share}; expected at least 0 and below 1")
         environments, model = _environments(env), read_model(cls.spec.name, directory)

@@ -65,7 +65,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     shares: dict[str, Positive] | None = Field(
         None,
-        description="Relative sampling weight of each task, robot and control, such as {push panda ee: 2}; those "
+        description='Relative sampling weight of each task, robot and control, such as {"push panda ee": 2}; those '
         "that are not named have weight 1, so {} samples all equally often. By default their numbers of steps.",
     )
     masked_features: tuple[str, ...] = Field(

@@ -28,7 +28,7 @@ from agents.registry import (
 )
 from agents.training.provenance import environments_of
 from agents.training.saving import archive
-from agents.training.saving.zoo import agent_path
+from agents.training.saving.zoo import agent_path, zoo_folder
 from agents.types import Env, JsonObject, Keywords
 from demos.collection.recording import Policy
 from demos.runtime.console import parse_keywords
@@ -42,7 +42,7 @@ class Kind(Enum):
     EXPORTED = "an exported policy"
     ARCHIVE = "an archive of Stable-Baselines3"
     REMOTE = "the address of a policy server"
-    NAME = "a name, not a folder"
+    NAME = "the name of an agent that is not saved"
 
 
 FILES = (Kind.SAVED, Kind.EXPORTED)
@@ -72,12 +72,16 @@ class AgentSource:
 
     @property
     def is_pretrained(self) -> bool:
-        """True if the name of a pretrained agent was given."""
-        return self.kind is Kind.SAVED and self.location != self.given
+        """True for a pretrained agent, by its name or the path of its folder."""
+        if self.kind is not Kind.SAVED:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            return self.folder.resolve().is_relative_to(zoo_folder().resolve())
+        return False
 
 
 def find_source(given: str, agent_class: str | None = None) -> AgentSource:
-    """Return the source that a user means.
+    """Return the source that a command-line argument names.
 
     Args:
         given: Folder of a saved agent or of an exported policy, name of a pretrained agent (``bc/LamGrasp-v0``),
@@ -87,8 +91,8 @@ def find_source(given: str, agent_class: str | None = None) -> AgentSource:
 
     Raises:
         FileNotFoundError: There is no such folder or file, or there is no agent in the folder.
-        ValueError: A file of a pretrained agent differs from the published one, or a class is given for something
-            else than a folder.
+        ValueError: A file of a pretrained agent differs from the published one, or a class is given for anything
+            but a folder.
     """
     if is_remote(given):
         kind, location = Kind.REMOTE, given
@@ -125,7 +129,7 @@ def _kind_of_path(location: str, *, has_class: bool) -> Kind:
 
 
 def saved_source(given: str, action: str) -> AgentSource:
-    """Return the source of a saved or pretrained agent, for what only these can do.
+    """Return the source of a saved or pretrained agent; refuse all other kinds.
 
     Args:
         given: See :func:`find_source`.
@@ -250,7 +254,7 @@ def make_trained_env(source: AgentSource, env_id: str | None, env_kwargs: Sequen
         env_id: Id of the environment, such as ``LamGrasp-v0`` or ``module:Id-v0``; by default the one that the agent
             was trained in.
         env_kwargs: Keywords as the option ``--env-kwargs`` gives them, ``name=value``.
-        more: Further keywords, which go first.
+        more: Further keywords; they override the others.
 
     Raises:
         ValueError: The environment is unknown, or none is given or recorded.

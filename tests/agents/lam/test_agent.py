@@ -21,6 +21,7 @@ from agents.imitation.lam.mixture import Mixture, read_source
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.settings import IDLE_STEPS, LamSettings
 from agents.imitation.lam.transfer import transfer
+from agents.training.arguments import read_settings
 from agents.training.run import Run
 from lam_envs.observation.instructions import encode_instruction
 
@@ -246,6 +247,10 @@ def test_the_settings_choose_how_often_each_task_is_sampled(both: Any, make: Mak
     assert weights(learned(env, both)) != alike
     with pytest.raises(ValueError, match="shares has 'push'; expected some of grasp panda ee, reach panda ee"):
         learned(env, both, shares={"push": 2.0})
+    given = read_settings(['shares={"reach panda ee": 3}'])
+    assert LamSettings(**given).shares == {"reach panda ee": 3.0}
+    with pytest.raises(ValueError, match="shares is no setting of fine-tuning"):
+        Lam.finetune(Path("nowhere"), both, env, seed=0, shares={})
 
 
 def test_examples_are_the_steps_with_their_next_actions(both: Any) -> None:

@@ -216,7 +216,7 @@ def test_what_has_no_files_of_an_agent_is_refused_by_commands_that_need_them(
     for given, what in (
         ("ws://127.0.0.1:8000", "the address of a policy server"),
         (str(archived), "an archive of Stable-Baselines3"),
-        ("expert", "a name, not a folder"),
+        ("expert", "the name of an agent that is not saved"),
         *([] if command == "serve" else [(str(exported), "an exported policy")]),
     ):
         assert re.search(

@@ -54,6 +54,11 @@ def test_a_noun_that_the_environment_cannot_name_is_unknown(
         "lift gently the red cube",
         "lift the red thing",
         "lift the cubes",
+        "lift the two cubes",
+        "lift it by a centimeter",
+        "lift the red cube a centimeter",
+        "lift hard",
+        "move the robot's arm home",
         "move the gripper to the right",
         "pick up",
         "lift the",
@@ -77,3 +82,8 @@ def test_every_sentence_of_a_task_has_nouns_that_it_knows(name: str) -> None:
 
 def test_a_task_without_sentences_knows_its_entities() -> None:
     assert NounFinder(["crate"], ["my-task"]).unknown("lift the crate, lift the cup") == ["cup"]
+
+
+def test_a_word_that_the_model_has_learned_is_no_unknown_noun(nouns: NounFinder) -> None:
+    assert nouns.unknown("put the slab in the trash") == ["trash"]
+    assert NounFinder(ENTITIES, SENTENCES, ["trash"]).unknown("put the slab in the trash") == []
