@@ -77,7 +77,7 @@ def test_results_have_no_commands_with_another_version_of_their_environment_or_s
 @pytest.mark.parametrize("text", ["", "[]", '{"a": [1]}', '{"a": ["jump red_cube"]}'])
 def test_a_damaged_file_of_commands_is_refused_by_name(text: str, tmp_path: Path) -> None:
     (tmp_path / COMMANDS_FILE).write_text(text)
-    with pytest.raises(ValueError, match=r"commands\.json is damaged .*: remove it and make the report again"):
+    with pytest.raises(ValueError, match=r"commands\.json is damaged .*: remove it and run the report again"):
         read_commands(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_a_table_of_verbs_has_each_episode_of_each_condition_once() -> None:
     assert unseen is None
     text = reports.markdown(PUBLISHED / "language")
     assert "| success of lam in LamTable-v0 | trained commands |" in text
-    assert f"Each rate is of {verbs.episodes[0]} to {verbs.episodes[1]} episodes." in text
+    assert f"Each rate covers {verbs.episodes[0]} to {verbs.episodes[1]} episodes." in text
 
 
 def test_with_one_condition_a_table_of_verbs_compares_agents_over_their_training_runs() -> None:

@@ -151,8 +151,8 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"motion": 3}, "motion: no motion '3'"),
         ({"demonstrator": ["noisy", "noisy"]}, "demonstrator: 'noisy' is listed twice"),
         ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 is listed twice; expected each item once"),
-        ({"note": " "}, "note: found ' '; expected a text without control characters"),
-        ({"note": "a\x07"}, "note: found .*; expected a text without control characters"),
+        ({"note": " "}, "note: found ' '; expected a non-empty text without control characters"),
+        ({"note": "a\x07"}, "note: found .*; expected a non-empty text without control characters"),
         ({"note": 3}, "note: found 3; expected a valid string"),
         ({"training_seeds": [0.5]}, "training_seeds: found 0.5; expected a whole number"),
         ({"agents": ["bc", {"agent": "random", "label": "BC-8-expert-seed0"}]}, "two results would be stored as"),
@@ -291,7 +291,7 @@ def test_the_line_is_that_of_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_dangerous_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of adaptation, core"):
+    with pytest.raises(FileNotFoundError, match="no suite 'quick'; expected one of ablations, adaptation, core"):
         read_suite("quick")
     (tmp_path / "x.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ValueError, match="invalid YAML"):

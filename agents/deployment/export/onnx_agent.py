@@ -149,8 +149,7 @@ def read_exported(directory: str | Path) -> JsonObject:
         _ = description["outputs"][0], description["dict_observations"]
         check_keywords(description.get("keywords"))
         held, given = (
-            sorted(port["name"] for port in description[side] if port["role"] == "memory")
-            for side in ("inputs", "outputs")
+            [_kind(port) for port in description[side] if port["role"] == "memory"] for side in ("inputs", "outputs")
         )
         if held != given:
             raise ValueError(f"the memory goes in as {held} and comes out as {given}")

@@ -93,7 +93,7 @@ def test_missing_chunks_of_umi_have_their_fill_value(packed: bool, tmp_path: Pat
     track = read(0.03)
     np.testing.assert_allclose(track.aperture[:16], formats.APERTURE[:16], atol=1e-9)
     np.testing.assert_allclose(track.aperture[16:], 0.03, atol=1e-9)
-    assert track.source == "UMI, episode 0, 1 missing chunks filled"
+    assert track.source == "UMI, episode 0, 1 missing chunk filled"
     assert np.isnan(read("NaN").aperture[16:]).all()
     with pytest.raises(
         RecordingError, match=r"robot0_gripper_width/1\.0: the chunk is missing, and the array has no"
