@@ -82,7 +82,8 @@ class Browser:
 
     def key(self, code: str, *, down: bool) -> None:
         """Press or release a key, such as KeyW, Space or Enter, as the operating system reports it."""
-        name = KEYS.get(code, code.removeprefix("Key").removeprefix("Digit").lower())
+        is_letter = code.startswith(("Key", "Digit"))
+        name = KEYS.get(code, code.removeprefix("Key").removeprefix("Digit").lower() if is_letter else code)
         self.call("Input.dispatchKeyEvent", type="rawKeyDown" if down else "keyUp", code=code, key=name)
 
     def press(self, code: str) -> None:
