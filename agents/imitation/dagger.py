@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, create_model
+from pydantic import Field
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
-from agents.data.features import NamedFeatures, feature_indices
-from agents.imitation.bc import BCPolicy, SharedBCSettings
+from agents.data.features import NamedFeatures
+from agents.imitation.bc import BCPolicy
 from agents.imitation.labels import LabeledSteps, Labels, demonstrated, joined
-from agents.imitation.sequence.act import ACT
-from agents.imitation.sequence.agent import SequenceAgent, horizons_of
-from agents.imitation.sequence.bc_rnn import RecurrentBC
-from agents.imitation.sequence.diffusion import DiffusionAgent
-from agents.imitation.sequence.settings import SequenceSettings
+from agents.imitation.learners import (
+    BCLearnerSettings,
+    choose_settings,
+    examples_of,
+    fit_inputs,
+    loop_settings,
+    new_policy,
+)
 from agents.policies.sequence_policy import SequencePolicy
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.registry import AgentSpec
-from agents.training.loop import Examples, LoopSettings, TrainingLoop
+from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
@@ -35,9 +37,6 @@ from agents.types import Array, Env, Memory, Observation, State
 from demos.collection.recording import Policy, stack
 from demos.datasets.tree import tree_map
 from demos.experts import make_expert
-
-LEARNERS: dict[str, type[SequenceAgent]] = {"bc-rnn": RecurrentBC, "act": ACT, "diffusion": DiffusionAgent}
-"""Agents besides bc that can learn from labels, by name."""
 
 
 class LabelSettings(AgentSettings):
@@ -61,43 +60,8 @@ class LabelSettings(AgentSettings):
     )
 
 
-class BCLearnerSettings(SharedBCSettings):
-    """Settings of an agent that learns from labels, with bc as its learner."""
-
-    later: ClassVar[frozenset[str]] = SharedBCSettings.later | {"learner"}
-
-    learner: Literal["bc", "bc-rnn", "act", "diffusion"] = Field(
-        "bc",
-        description="Agent that learns from the labels; for others than bc, its settings are settings of this agent "
-        "too.",
-    )
-
-
 class DAggerSettings(LabelSettings, BCLearnerSettings):
     """Settings of DAgger with bc: those that it shares with BC, and its own."""
-
-
-@cache
-def _settings_with(own: type[AgentSettings], learner: str) -> type[AgentSettings]:
-    """Return the class of the settings of an agent with a learner: those of the learner and the agent's own."""
-    learning = cast("type[AgentSettings]", LEARNERS[learner].spec.settings)
-    field: Any = Field(learner, pattern=f"^{re.escape(learner)}$", description="Agent that learns from the labels.")
-    name = f"{own.__name__}With{learner.title().replace('-', '')}"
-    return create_model(name, __base__=(own, learning), learner=(str, field))
-
-
-def choose_settings(
-    own: type[AgentSettings], with_bc: type[AgentSettings], given: Mapping[str, object]
-) -> type[AgentSettings]:
-    """Return the class of the settings for the learner that is named in the given settings.
-
-    Args:
-        own: Class of the agent's own settings.
-        with_bc: Class of its settings with bc.
-        given: Settings that are given, by name.
-    """
-    learner = given.get("learner")
-    return _settings_with(own, learner) if isinstance(learner, str) and learner in LEARNERS else with_bc
 
 
 @dataclass(frozen=True)
@@ -169,11 +133,7 @@ class DAgger(PolicyAgent):
 
     def new_policy(self) -> BCPolicy | SequencePolicy:
         """Return an untrained policy of the learner."""
-        spaces = self.observation_space, self.action_space
-        if isinstance(self.settings, SharedBCSettings):
-            return BCPolicy(*spaces, self.settings)
-        learner = LEARNERS[self.settings.learner]
-        return learner.policy_class(*spaces, self.settings.encoder_settings(self._features), self.settings)
+        return new_policy(self.settings, self.observation_space, self.action_space, self._features)
 
     def learn(
         self,
@@ -306,15 +266,11 @@ class DAgger(PolicyAgent):
         with isolated_rng(own_seed):
             policy = self.new_policy()
             initialize(policy, load_encoder(settings), freeze=settings.freeze_encoder)
-            masked = feature_indices(settings.masked_features, env)
-            if isinstance(policy, SequencePolicy) or settings.standardize:
-                policy.fit_normalizer(labels.statistics_sums().result(), masked)
-            if isinstance(policy, SequencePolicy):
-                policy.fit_words(labels.instructions())
+            fit_inputs(policy, settings, labels, env)
             loop: TrainingLoop[BCPolicy | SequencePolicy] = TrainingLoop(
                 policy,
-                self._examples(labels),
-                self._loop_settings(iteration.epochs, len(labels)),
+                examples_of(settings, labels),
+                loop_settings(settings, iteration.epochs, len(labels)),
                 seed=own_seed,
                 symmetry=settings.symmetry(env),
                 device=run.device,
@@ -333,19 +289,6 @@ class DAgger(PolicyAgent):
                     run.evaluate(acting, env, done)
                 run.checkpoint(lambda: {**checkpoint, "loop": loop.state()})
             self.policy = loop.result()
-
-    def _examples(self, labels: LabeledSteps) -> Examples:
-        """Return the steps to learn from, or windows around them."""
-        if isinstance(self.settings, SharedBCSettings):
-            return labels.transitions()
-        return labels.sequences(*horizons_of(LEARNERS[self.settings.learner], self.settings))
-
-    def _loop_settings(self, epochs: int, count: int) -> LoopSettings:
-        """Return the settings of the training of one policy, from ``count`` labels."""
-        settings, size = self.settings, min(self.settings.batch_size, count)
-        if isinstance(settings, SequenceSettings):
-            return replace(settings.loop(epochs), batch_size=size)
-        return LoopSettings(epochs, size, settings.learning_rate)
 
     def _rollouts(self, iteration: Iteration, env: SeededEpisodes, expert: Policy, seed: int) -> Labels:
         """Act for some episodes, and have the expert label each state."""

@@ -14,8 +14,9 @@ import torch
 from pydantic import Field
 
 from agents.data.demonstrations import Transitions
-from agents.imitation.dagger import BCLearnerSettings, DAgger, Iteration, choose_settings
+from agents.imitation.dagger import DAgger, Iteration
 from agents.imitation.labels import Labels
+from agents.imitation.learners import BCLearnerSettings, choose_settings
 from agents.policies.sequence_policy import SequencePolicy
 from agents.registry import AgentSpec
 from agents.training.settings import AgentSettings, Count

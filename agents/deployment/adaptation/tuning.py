@@ -14,8 +14,9 @@ import numpy.typing as npt
 from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import Case, TuningSettings
 from agents.imitation.bc import BCPolicy, BehaviorCloning
-from agents.imitation.dagger import LEARNERS, DAgger
+from agents.imitation.dagger import DAgger
 from agents.imitation.labels import LabeledSteps, demonstrated, joined
+from agents.imitation.learners import LEARNERS
 from agents.imitation.sequence.agent import SequenceAgent, horizons_of
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
