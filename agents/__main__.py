@@ -95,8 +95,8 @@ def train(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Amount of training (bc, bc-rnn, act, diffusion, lam: epochs; dagger: labels; others: steps); by "
-            "default the agent's setting."
+            help="Amount of training (bc, bc-rnn, act, diffusion, keypoints, lam: epochs; dagger: labels; others: "
+            "steps); by default the agent's setting."
         ),
     ] = None,
     config: Settings = [],  # noqa: B006
@@ -284,8 +284,8 @@ def tune(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Budget of each training run, in the agent's unit (bc, bc-rnn, act, diffusion, lam: epochs; dagger: "
-            "labels; others: steps)."
+            help="Budget of each training run, in the agent's unit (bc, bc-rnn, act, diffusion, keypoints, lam: "
+            "epochs; dagger: labels; others: steps)."
         ),
     ] = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)

@@ -27,6 +27,7 @@ AGENTS: dict[str, str] = {
     "bc-rnn": "agents.imitation.sequence.bc_rnn:RecurrentBC",
     "act": "agents.imitation.sequence.act:ACT",
     "diffusion": "agents.imitation.sequence.diffusion:DiffusionAgent",
+    "keypoints": "agents.imitation.keypoints.agent:KeypointAgent",
     "lam": "agents.imitation.lam.agent:Lam",
     "dagger": "agents.imitation.dagger:DAgger",
     "hg-dagger": "agents.imitation.hg_dagger:HGDAgger",

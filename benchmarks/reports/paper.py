@@ -39,6 +39,7 @@ CITED = {
     "bc-rnn": "mandlekar2021",
     "act": "zhao2023",
     "diffusion": "chi2023",
+    "keypoints": "levine2016",
     "dagger": "ross2011",
     "hg-dagger": "kelly2019",
     "ensemble-dagger": "menda2019",

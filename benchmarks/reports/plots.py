@@ -28,6 +28,7 @@ KNOWN_COLORS = {
     "bc-rnn": "#1f4e79",
     "act": "#6aa84f",
     "diffusion": "#a64d79",
+    "keypoints": "#b8860b",
     "lam": "#5c5cc7",
     "dagger": "#00a0a6",
     "gail": "#e0a030",

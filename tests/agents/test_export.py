@@ -67,6 +67,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "diffusion, noise": (
         "diffusion", "LamReachDiscrete-v0", {}, {**SMALL["diffusion"], "objective": "noise", "noise_scale": 1.0}
     ),
+    "keypoints": ("keypoints", "LamReachPixels-v0", PIXELS, {}),
+    "keypoints, chunks": (
+        "keypoints", "LamPushPixels-v0", PIXELS,
+        {**SMALL["diffusion"], "learner": "diffusion", "rotate": False, "mirror": False},
+    ),
     "lam": ("lam", "LamTable-v0", {"instruct": True}, LAM),
     "lam, features alone": ("lam", "LamReach-v0", {}, {**LAM, "executed_actions": 1}),
     "lam, one perceptron": ("lam", "LamTable-v0", {"instruct": True}, {**LAM, "network": "mlp"}),
@@ -98,7 +103,7 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
 
 VARIANTS = (
     "bc, images", "bc, goals, ensemble", "bco", "dagger", "hg-dagger", "gail", "airl", "dqn", "sqil",
-    "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise", "lam, features alone",
+    "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise", "keypoints", "lam, features alone",
     "lam, one perceptron", "lam, flow", "lam, images", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""

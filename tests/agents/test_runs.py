@@ -292,6 +292,7 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
     "act": ("LamReach-v0", ["epochs=150", "batch_size=32", "latent_size=8"]),
     "diffusion": ("LamReach-v0", ["epochs=400", "batch_size=32"]),
     "lam": ("LamReach-v0", ["epochs=60", "batches=20", "batch_size=32"]),
+    "keypoints": ("LamReachPixels-v0", ["detector_epochs=20", "epochs=400", "batch_size=32"]),
     "dagger": (
         "LamReach-v0",
         ["initial_fraction=0.5", "iterations=3", "updates_per_iteration=6000", "epochs=800", "batch_size=32"],

@@ -22,6 +22,7 @@ from torch.onnx.symbolic_helper import parse_args
 
 import lam_envs
 from agents.deployment.export.graph import Graph
+from agents.deployment.export.keypoints import KeypointGraph
 from agents.deployment.export.lam import LamGraph
 from agents.deployment.export.onnx_agent import DESCRIPTION, INSTALL, MODEL, OnnxAgent, onnxruntime
 from agents.deployment.export.reactive import ReactiveGraph
@@ -29,9 +30,11 @@ from agents.deployment.export.readme import readme
 from agents.deployment.export.residual import ResidualGraph
 from agents.deployment.export.sequences import SequenceGraph
 from agents.imitation.bc import BCPolicy, BehaviorCloning
+from agents.imitation.keypoints.policy import KeypointPolicy
 from agents.imitation.lam.policy import LamPolicy
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.sequence_policy import SequencePolicy
+from agents.policies.torch_policy import TorchPolicy
 from agents.rl.residual import ResidualAgent
 from agents.training.policy_agent import PolicyAgent
 from agents.types import Env, JsonObject
@@ -111,19 +114,26 @@ def graph_of(agent: PolicyAgent) -> Graph:
     observations, actions = agent.observation_space, agent.action_space
     if isinstance(agent, ResidualAgent):
         return ResidualGraph(agent, graph_of(agent.base))
-    if isinstance(policy, SequencePolicy):
-        return SequenceGraph(observations, actions, policy)
     if isinstance(policy, LamPolicy):
         return LamGraph(observations, actions, policy)
+    if isinstance(policy, KeypointPolicy):
+        return KeypointGraph(policy, _graph(policy.acting))
     if isinstance(agent, BehaviorCloning):
         return ReactiveGraph(observations, actions, [each.network for each in agent.policies])
-    if isinstance(policy, EnsemblePolicy):
-        return ReactiveGraph(observations, actions, [cast(BCPolicy, each).network for each in policy.members])
-    if isinstance(policy, BCPolicy):
-        return ReactiveGraph(observations, actions, [policy.network])
+    if isinstance(policy, (SequencePolicy, EnsemblePolicy, BCPolicy)):
+        return _graph(policy)
     if isinstance(policy, BasePolicy):
         return ReactiveGraph(observations, actions, [policy])
     raise ValueError(f"agent {agent.spec.name} cannot be exported: its policy is a {type(policy).__name__}")
+
+
+def _graph(policy: TorchPolicy[Any]) -> Graph:
+    """Return the graph of a policy in its own spaces."""
+    spaces_of_policy = policy.observation_space, policy.action_space
+    if isinstance(policy, SequencePolicy):
+        return SequenceGraph(*spaces_of_policy, policy)
+    members = policy.members if isinstance(policy, EnsemblePolicy) else [policy]
+    return ReactiveGraph(*spaces_of_policy, [cast(BCPolicy, each).network for each in members])
 
 
 def _trace(graph: Graph, path: Path) -> None:
@@ -264,7 +274,7 @@ class _Compared:
         base: Any = agent
         while isinstance(base, ResidualAgent):
             base = base.base
-        planning = base.policy
+        planning = base.policy.acting if isinstance(base.policy, KeypointPolicy) else base.policy
         self._planning = planning if isinstance(planning, SequencePolicy) else None
 
     def predict(

@@ -1,0 +1,297 @@
+"""Agent ``keypoints`` learns to see where objects are, remembers what is hidden, and acts on the positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.data.demonstrations import DemonstrationData, Transitions
+from agents.imitation.keypoints.detector import SPREAD, STRIDE, KeypointDetector, LabeledImages
+from agents.imitation.keypoints.estimator import StateEstimator
+from agents.imitation.keypoints.positions import LOG_STD, PositionModel, SeenPositions
+from agents.imitation.keypoints.scenes import Senses, read_scenes
+from agents.training.run import Run
+from demos.datasets.reading import episodes_of
+
+from ..conftest import Make
+from ..lam_envs.traces import fingerprint
+from .test_runs import KilledError
+
+SMALL: dict[str, Any] = {
+    "detector_epochs": 1, "position_epochs": 1, "epochs": 1, "batch_size": 16, "hidden_sizes": (8,),
+}  # fmt: skip
+
+SIZE = {"image_width": 40, "image_height": 32}
+
+
+@pytest.fixture(scope="module")
+def push(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Demonstrations of LamPushPixels-v0."""
+    root = tmp_path_factory.mktemp("push")
+    return demos.collect(
+        "LamPushPixels-v0", episodes=2, env_kwargs={"image_width": 40, "image_height": 32}, root=root
+    )
+
+
+@pytest.fixture
+def env(make: Make) -> Any:
+    return make("LamPushPixels-v0", **SIZE)
+
+
+def weights(agent: Any) -> str:
+    return fingerprint([{key: value.numpy() for key, value in agent.policy.state_dict().items()}])
+
+
+def test_scenes_are_what_state_observations_would_have_shown(push: Any, env: Any, make: Make) -> None:
+    data = DemonstrationData(push)
+    scenes = read_scenes(data, Senses.of(env))
+    state_env = make("LamPush-v0")
+    first = next(iter(episodes_of(push)))
+    observation, _ = state_env.reset(seed=first.seed)
+    np.testing.assert_array_equal(scenes.states[0], observation)
+    for step in range(5):
+        observation, *_ = state_env.step(first.actions[step])
+        np.testing.assert_allclose(scenes.states[step + 1], observation, atol=1e-5)
+    assert scenes.lengths == tuple(len(episode) for episode in episodes_of(push))
+    assert len(scenes.states) == len(scenes.pixels) == data.total_steps
+
+
+def test_pixels_of_an_object_are_where_its_color_is(push: Any, env: Any) -> None:
+    # The slab is the only red thing in the image.
+    data, senses = DemonstrationData(push), Senses.of(env)
+    scenes = read_scenes(data, senses)
+    assert list(senses.cameras) == ["front", "wrist"]
+    slab = senses.objects.index("object/position")
+    images = data.transitions().observations["front"].numpy().astype(int)
+    for number in range(0, 20, 5):
+        red = np.argwhere((images[number, ..., 0] > 120) & (images[number, ..., 1] < 80))
+        row, column = red.mean(axis=0)
+        np.testing.assert_allclose(scenes.pixels[number, 0, slab], (column, row), atol=1.5)
+
+
+def test_an_object_outside_an_image_has_no_pixels(push: Any, env: Any) -> None:
+    scenes = read_scenes(DemonstrationData(push), Senses.of(env))
+    wrist = scenes.pixels[:, 1]
+    assert np.isnan(wrist).any()
+    inside = wrist[~np.isnan(wrist).any(axis=2)]
+    assert ((inside >= 0) & (inside <= (39, 31))).all()
+
+
+def test_the_loss_of_a_detector_is_the_cross_entropy_with_gaussians() -> None:
+    torch.manual_seed(0)
+    detector = KeypointDetector({"front": (16, 20)}, 2)
+    images = torch.randint(0, 256, (3, 16, 20, 3), dtype=torch.uint8)
+    pixels = torch.tensor(
+        [[[[4.0, 6.0], [10.0, 3.5]]], [[[0.0, 0.0], [torch.nan] * 2]], [[[19.0, 15.0], [7.2, 8.8]]]]
+    )
+    batch = LabeledImages(Transitions({"front": images}, torch.zeros(3, 1)), pixels)
+    heatmaps = detector.heatmaps({"front": images})[0].detach().numpy().astype(np.float64)
+    losses = []
+    for step in range(3):
+        for number in range(2):
+            column, row = pixels[step, 0, number].numpy()
+            if np.isnan(column):
+                continue
+            heat = heatmaps[step, number]
+            rows, columns = np.mgrid[: heat.shape[0], : heat.shape[1]] * STRIDE
+            target = np.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * SPREAD**2))
+            target /= target.sum()
+            losses.append(-(target * (heat - np.log(np.exp(heat).sum()))).sum())
+    np.testing.assert_allclose(detector.compute_loss(batch)[0].item(), np.mean(losses), rtol=1e-5)
+
+
+def test_an_image_without_an_object_gives_its_heatmap_no_gradient() -> None:
+    detector = KeypointDetector({"front": (16, 16)}, 1)
+    images = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
+    batch = LabeledImages(Transitions({"front": images}, torch.zeros(2, 1)), torch.full((2, 1, 1, 2), torch.nan))
+    loss, _ = detector.compute_loss(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0.0
+    assert all(not parameter.grad.any() for parameter in detector.parameters() if parameter.grad is not None)
+
+
+def test_the_loss_of_positions_is_the_likelihood_of_a_gaussian() -> None:
+    torch.manual_seed(0)
+    model = PositionModel(2, 3)
+    steps = SeenPositions(torch.randn(50, 2, 3), torch.randn(50, 3), 0.3 * torch.randn(50, 2, 3) + 1.0)
+    model.fit_normalizer(steps)
+    model.eval()
+    mean, precision = (values.detach().numpy().astype(np.float64) for values in model(steps.keypoints, steps.tool))
+    positions = steps.positions.numpy().astype(np.float64)
+    spread = positions.std(axis=0)
+    likelihood = 0.5 * precision * (positions - mean) ** 2 - 0.5 * np.log(precision * spread**2)
+    np.testing.assert_allclose(model.compute_loss(steps)[0].item(), likelihood.mean(), rtol=1e-5)
+    assert (precision * spread**2 <= np.exp(-2 * LOG_STD[0]) * 1.001).all()
+
+
+def test_a_goal_is_remembered_by_the_precision_of_each_sight_and_a_slab_is_not(push: Any, env: Any) -> None:
+    senses = Senses.of(env)
+    scenes = read_scenes(DemonstrationData(push), senses)
+    estimator = StateEstimator(senses)
+    estimator.fit(scenes)
+    slab, goal = (senses.objects.index(name) for name in ("object/position", "goal/position"))
+    rng = np.random.default_rng(0)
+    mean = torch.from_numpy(rng.normal(size=(7, 2, 3)).astype(np.float32))
+    precision = torch.from_numpy(rng.uniform(0.5, 4.0, (7, 2, 3)).astype(np.float32))
+    found = estimator.over_episodes(mean, precision, (4, 3)).numpy()
+    np.testing.assert_array_equal(found[:, slab], mean[:, slab])
+    for first, last in ((0, 4), (4, 7)):
+        for step in range(first, last):
+            expected = np.average(mean[first : step + 1, goal], axis=0, weights=precision[first : step + 1, goal])
+            np.testing.assert_allclose(found[step, goal], expected, rtol=1e-5)
+
+
+def test_states_from_exact_positions_are_those_of_the_environment(push: Any, env: Any) -> None:
+    data, senses = DemonstrationData(push), Senses.of(env)
+    scenes = read_scenes(data, senses)
+    estimator = StateEstimator(senses)
+    estimator.fit(scenes)
+    states = torch.from_numpy(scenes.states)
+    found = estimator.state(data.transitions().observations, estimator.positions_in(states)).numpy()
+    for name in ("tool/position", "tool/velocity", "object/position", "object/relative", "goal/relative"):
+        part = senses.state[name].slice
+        np.testing.assert_allclose(found[:, part], scenes.states[:, part], atol=1e-4, err_msg=name)
+    unknown = senses.state["object/velocity"].slice
+    np.testing.assert_allclose(
+        found[:, unknown], np.broadcast_to(scenes.states[:, unknown].mean(axis=0), (len(states), 3)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("learner", ["bc", pytest.param("diffusion", marks=pytest.mark.slow)])
+def test_the_same_seed_learns_the_same_from_memory_and_from_files(learner: str, push: Any, env: Any) -> None:
+    settings = {**SMALL, "learner": learner}
+    if learner != "bc":
+        settings = {**settings, "hidden_size": 8, "rotate": False, "mirror": False}
+        del settings["hidden_sizes"]
+    found = []
+    for seed, size in ((3, 2**30), (3, 0), (4, 2**30)):
+        agent = agents.make("keypoints", env, **settings)
+        agent.learn(DemonstrationData(push, in_memory_bytes=size), env, seed=seed)
+        found.append(weights(agent))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 5])
+def test_a_training_that_died_in_any_part_ends_with_the_same_weights(
+    epochs: int, push: Any, env: Any, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "detector_epochs": 2, "position_epochs": 2, "epochs": 2}
+    whole = agents.make("keypoints", env, **settings)
+    whole.learn(push, env, seed=0)
+    agent = agents.make("keypoints", env, **settings)
+    with pytest.raises(KilledError):
+        agent.learn(push, env, seed=0, run=DiesAfter(tmp_path / "run", epochs))
+    agent = agents.make("keypoints", env, **settings)
+    agent.learn(push, env, seed=0, run=Run(tmp_path / "run"))
+    assert weights(agent) == weights(whole)
+
+
+class DiesAfter(Run):
+    """Run that dies after some checkpoints, one of each epoch."""
+
+    def __init__(self, folder: Path, checkpoints: int) -> None:
+        super().__init__(folder)
+        self._left = checkpoints
+
+    def checkpoint(self, state: Any, *, now: bool = False) -> None:
+        if self._left == 0:
+            raise KilledError
+        self._left -= 1
+        super().checkpoint(state, now=True)
+
+
+def test_actions_follow_from_images_and_an_agent_is_saved_and_loaded(push: Any, env: Any, tmp_path: Path) -> None:
+    agent = agents.make("keypoints", env, **{**SMALL, "epochs": 20})
+    agent.learn(push, env, seed=0)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    observation, _ = env.reset(seed=0)
+    states: list[Any] = [None, None]
+    for _ in range(4):
+        action, states[0] = agent.predict(observation, states[0], deterministic=True)
+        again, states[1] = loaded.predict(observation, states[1], deterministic=True)
+        np.testing.assert_array_equal(action, again)
+        assert env.action_space.contains(action)
+        observation, *_ = env.step(action)
+    other = {**observation, "front": np.roll(observation["front"], 8, axis=1)}
+    assert np.abs(agent.predict(other)[0] - agent.predict(observation)[0]).max() > 1e-4
+
+
+def test_rows_of_a_batch_have_a_memory_each(push: Any, env: Any) -> None:
+    agent = agents.make("keypoints", env, **SMALL)
+    agent.learn(push, env, seed=0)
+    sequences = [[env.reset(seed=seed)[0]] for seed in (0, 1)]
+    for each in sequences:
+        for _ in range(3):
+            each.append(env.step(env.action_space.sample())[0])
+    alone = [acted(agent, each) for each in sequences]
+    state: Any = None
+    for step, rows in enumerate(zip(*sequences, strict=True)):
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        actions, state = agent.predict(batch, state, np.array([step == 0] * 2), deterministic=True)
+        for row in range(2):
+            np.testing.assert_allclose(actions[row], alone[row][step], atol=1e-5)
+
+
+def acted(agent: Any, observations: Any) -> list[Any]:
+    """Return the actions of an agent for successive observations."""
+    state: Any = None
+    found = []
+    for observation in observations:
+        action, state = agent.predict(observation, state, deterministic=True)
+        found.append(action)
+    return found
+
+
+def test_what_it_cannot_learn_from_is_refused(push: Any, env: Any, make: Make) -> None:
+    with pytest.raises(ValueError, match="learns from images of lam_envs, and LamPush-v0 has none"):
+        agents.make("keypoints", make("LamPush-v0"))
+    with pytest.raises(ValueError, match="reads no instruction"):
+        agents.make("keypoints", make("LamPushPixels-v0", instruct=True))
+    with pytest.raises(ValueError, match="image_shift is 3, but the policy of agent keypoints acts on positions"):
+        agents.make("keypoints", env, image_shift=3)
+    with pytest.raises(ValueError, match="learner of agent keypoints is 'gail'"):
+        agents.make("keypoints", env, learner="gail")
+    agent = agents.make("keypoints", env, **{**SMALL, "detector_batch_size": 1000})
+    with pytest.raises(ValueError, match="fewer than a minibatch of 1000"):
+        agent.learn(push, env, seed=0)
+
+
+def test_demonstrations_without_states_are_refused(push: Any, env: Any) -> None:
+    data = DemonstrationData(push)
+    for episode in data.iterate_episodes():
+        del episode.infos["state"]
+    with pytest.raises(ValueError, match=f"episode 0 of dataset {push.id} has no states of the simulator"):
+        agents.make("keypoints", env, **SMALL).learn(data, env, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_finds_the_slab_and_the_goal_of_unseen_episodes(make: Make, tmp_path: Path) -> None:
+    env: Any = make("LamPushPixels-v0")
+    data = demos.collect("LamPushPixels-v0", episodes=40, seed=11, root=tmp_path)
+    agent = agents.make("keypoints", env, epochs=1)
+    agent.learn(data, env, seed=0)
+    errors = []
+    for seed in range(10):
+        observation, _ = env.reset(seed=seed)
+        memory = agent.policy.initial_memory(1)
+        for _ in range(5):
+            rows = {name: torch.as_tensor(values)[None] for name, values in observation.items()}
+            with torch.no_grad():
+                state, sums = agent.policy.estimate(rows, memory)
+            memory = {**memory, **sums}
+            true = env.unwrapped.features()
+            layout = agent._senses.state
+            for name in ("object/position", "goal/position"):
+                part = layout[name]
+                found = state[0, part.slice].numpy() * part.scale + part.center
+                errors.append(float(np.linalg.norm((found - true[name])[:2])))
+            observation, *_ = env.step(env.action_space.sample())
+    assert np.median(errors) < 0.015
