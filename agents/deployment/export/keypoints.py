@@ -8,7 +8,7 @@ import torch
 
 from agents.deployment.export.graph import Graph, Port
 from agents.deployment.export.sequences import MEMORY
-from agents.imitation.keypoints.policy import TOTAL, WEIGHTED, KeypointPolicy
+from agents.imitation.keypoints.policy import MATRICES, VECTORS, KeypointPolicy
 from agents.types import JsonObject, State, Tensors
 
 
@@ -29,7 +29,9 @@ class KeypointGraph(Graph):
     def memory(self) -> tuple[Port, ...]:
         """Inputs for the estimator's sums, and for the memory of the policy that acts."""
         shape = (self.estimator.objects, 3)
-        return (*(Port(MEMORY + name, shape, "float32", "memory") for name in (WEIGHTED, TOTAL)), *self.acting.memory)
+        shapes = {MATRICES: (*shape, 3), VECTORS: shape}
+        own = (Port(MEMORY + name, each, "float32", "memory") for name, each in shapes.items())
+        return (*own, *self.acting.memory)
 
     @property
     def noise(self) -> tuple[Port, ...]:
@@ -43,9 +45,7 @@ class KeypointGraph(Graph):
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """Return the action, shape (1, ...), and the next memory."""
-        mean, precision = self.estimator.seen(observation)
-        positions, weighted, total = self.estimator.remembered(
-            mean, precision, memory[MEMORY + WEIGHTED], memory[MEMORY + TOTAL]
-        )
+        before = memory[MEMORY + MATRICES], memory[MEMORY + VECTORS]
+        positions, *sums = self.estimator.remembered(*self.estimator.information(observation), *before)
         action, following = self.acting.step(self.estimator.state(observation, positions), memory, noise)
-        return action, {**following, MEMORY + WEIGHTED: weighted, MEMORY + TOTAL: total}
+        return action, {**following, MEMORY + MATRICES: sums[0], MEMORY + VECTORS: sums[1]}

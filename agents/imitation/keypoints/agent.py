@@ -15,8 +15,8 @@ from agents.data.features import NamedFeatures
 from agents.imitation.keypoints.detector import LabeledImages
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.policy import KeypointPolicy
-from agents.imitation.keypoints.positions import SeenPositions
 from agents.imitation.keypoints.scenes import Scenes, Senses, read_scenes
+from agents.imitation.keypoints.triangulation import SeenKeypoints
 from agents.imitation.labels import Labels
 from agents.imitation.learners import (
     BCLearnerSettings,
@@ -48,9 +48,9 @@ class EstimatorSettings(AgentSettings):
     detector_epochs: Count = Field(6, description="Passes over the demonstrations to learn to find keypoints.")
     detector_batch_size: Count = Field(32, description="Steps in a minibatch of the detector.")
     detector_learning_rate: Positive = Field(0.003, description="Initial learning rate of the detector.")
-    position_epochs: Count = Field(60, description="Passes to learn positions from keypoints.")
-    position_batch_size: Count = Field(256, description="Steps in a minibatch to learn positions from keypoints.")
-    position_learning_rate: Positive = Field(0.003, description="Initial learning rate of positions from keypoints.")
+    noise_epochs: Count = Field(20, description="Passes to learn the noise of keypoints.")
+    noise_batch_size: Count = Field(256, description="Steps in a minibatch to learn the noise of keypoints.")
+    noise_learning_rate: Positive = Field(0.01, description="Initial learning rate of the noise of keypoints.")
     idle_steps: CountOrZero | None = Field(20, description="Steps after success to learn from; None for all.")
 
     @model_validator(mode="after")
@@ -74,15 +74,16 @@ class KeypointAgent(PolicyAgent):
 
     **Idea.** A policy that is fitted to images and actions alone has to find out by itself what matters in an image.
     Demonstrations that were collected in simulation hold more: the state of the simulator at each step. From it
-    follows where in each image each object is. A small network learns to find these keypoints, another one computes
+    follows where in each image each object is. A small network learns to find these keypoints, geometry computes
     positions from them, and a policy learns to act on the positions. When it acts, it sees images and the robot's own
     features, as any other agent.
 
     **Equation.** The heatmap h of an object minimizes the cross-entropy with a Gaussian around its pixel, and its
-    keypoint is the mean position of softmax(h). From the keypoints k and the tool's position x follows a Gaussian
-    N(m(k, x), s(k, x)^2) over the object's position, by maximum likelihood. The position of an object that never
-    moves, such as a goal, is the mean of m over the episode so far with weights 1 / s^2, so it is remembered when
-    something hides it. The policy minimizes the loss of its learner.
+    keypoint k is the mean position of softmax(2 h). A pixel of the object has the distribution N(k, s(h)^2), where s
+    is fitted by maximum likelihood. The position p minimizes the sum over cameras of |pixel(p) - k|^2 / s^2, and the
+    squared distance from the mean position in the demonstrations, divided by its variance. For an object that never
+    moves, such as a goal, the sum is over all images of the episode so far, so it is remembered when something hides
+    it. The policy minimizes the loss of its learner.
 
     **Learner.** `learner` names the agent that learns to act on the estimated states: `bc`, `bc-rnn`, `act` or
     `diffusion`, with its loss and settings.
@@ -91,13 +92,16 @@ class KeypointAgent(PolicyAgent):
     arXiv 1504.00702, sections 4.1 and 5.2: keypoints by a spatial softmax, and pre-training to predict the poses of
     objects. Chen, Zhou, Koltun, Kraehenbuehl 2019, Learning by Cheating, arXiv 1912.12294: training with knowledge
     that acting does not need. Kendall and Gal 2017, What Uncertainties Do We Need in Bayesian Deep Learning, arXiv
-    1703.04977, equation 5: the likelihood.
+    1703.04977, equation 5: the likelihood. Hartley and Zisserman 2004, Multiple View Geometry, chapter 12:
+    triangulation.
 
     **Differences.** The networks are not trained further with the loss of the policy. Levine et al. estimate poses to
-    initialize one network, which then learns to act from images.
+    initialize one network, which then learns to act from images. The cameras are those of the demonstrations: each
+    stands still or moves with the tool, without turning.
 
     **When not to use it.** Demonstrations without states of the simulator, such as those of a real robot: use `bc` or
-    `act`. Tasks in which rotations or shapes of objects decide: only positions are estimated.
+    `act`. Tasks in which rotations or shapes of objects decide: only positions are estimated. A hand that turns, or
+    cameras that differ by episode.
 
     The budget of :meth:`learn` is in epochs of the policy.
 
@@ -139,7 +143,7 @@ class KeypointAgent(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Learn to find keypoints, then positions, then to act.
+        """Learn to find keypoints, then how exact they are, then to act.
 
         A training that is interrupted and resumed reads the states of the simulator again.
 
@@ -162,7 +166,7 @@ class KeypointAgent(PolicyAgent):
         scenes = read_scenes(data, self._senses, settings.idle_steps, progress=run.progress)
         steps = data.transitions(idle_steps=settings.idle_steps)
         epochs = budget or settings.epochs
-        total = settings.detector_epochs + settings.position_epochs + epochs
+        total = settings.detector_epochs + settings.noise_epochs + epochs
         with run.training(self.spec.name, total, "epochs"), isolated_rng(seed):
             policy = self.new_policy()
             policy.estimator.fit(scenes)
@@ -186,21 +190,21 @@ class KeypointAgent(PolicyAgent):
     def _learn_to_see(
         self, estimator: StateEstimator, steps: Transitions, scenes: Scenes, training: _Training
     ) -> None:
-        """Train the estimator: first the detector, then positions from its keypoints."""
+        """Train the estimator: first the detector, then the noise of its keypoints."""
         settings = self.settings
         training.train(
             estimator.detector,
-            LabeledImages(steps, torch.from_numpy(scenes.pixels)),
+            LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered)),
             LoopSettings(settings.detector_epochs, settings.detector_batch_size, settings.detector_learning_rate),
         )
         keypoints, tool = _keypoints(estimator, steps)
-        seen = SeenPositions(keypoints, tool, estimator.positions_in(torch.from_numpy(scenes.states)))
-        estimator.positions.fit_normalizer(seen)
-        size = min(settings.position_batch_size, len(seen))
+        triangulation = estimator.triangulation
+        pixels = triangulation.pixels(torch.from_numpy(scenes.positions), tool)
+        size = min(settings.noise_batch_size, len(pixels))
         training.train(
-            estimator.positions,
-            seen,
-            LoopSettings(settings.position_epochs, size, settings.position_learning_rate, weight_decay=0.01),
+            triangulation,
+            SeenKeypoints(keypoints, pixels),
+            LoopSettings(settings.noise_epochs, size, settings.noise_learning_rate),
         )
 
 
@@ -263,12 +267,12 @@ class _Training:
 
 @torch.no_grad()
 def _keypoints(estimator: StateEstimator, steps: Transitions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the keypoints of all steps, shape (N, objects, numbers), and the tool's positions, shape (N, 3)."""
+    """Return keypoints and tool of all steps, shapes (N, objects, cameras, numbers) and (N, 3)."""
     estimator.eval()
     found = []
     for start in range(0, len(steps), SEEN_AT_ONCE):
         observations = steps[start : start + SEEN_AT_ONCE].observations
-        found.append((estimator.detector(observations), estimator.tool_in(observations)))
+        found.append((estimator.detector(observations), estimator.tool(observations)))
     return torch.cat([keypoints for keypoints, _ in found]), torch.cat([tool for _, tool in found])
 
 
@@ -276,11 +280,8 @@ def _keypoints(estimator: StateEstimator, steps: Transitions) -> tuple[torch.Ten
 def _states(estimator: StateEstimator, steps: Transitions, scenes: Scenes) -> torch.Tensor:
     """Return the estimated states of all steps, shape (N, features)."""
     estimator.eval()
-    found = []
-    for start in range(0, len(steps), SEEN_AT_ONCE):
-        found.append(estimator.seen(steps[start : start + SEEN_AT_ONCE].observations))
-    mean, precision = torch.cat([each for each, _ in found]), torch.cat([each for _, each in found])
-    positions = estimator.over_episodes(mean, precision, scenes.lengths)
+    keypoints, tool = _keypoints(estimator, steps)
+    positions = estimator.over_episodes(*estimator.triangulation.information(keypoints, tool), scenes.lengths)
     states = []
     for start in range(0, len(steps), SEEN_AT_ONCE):
         rows = slice(start, start + SEEN_AT_ONCE)

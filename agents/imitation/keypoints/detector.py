@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,10 +18,13 @@ STRIDE = 2
 """Pixels between two cells of a heatmap."""
 SPREAD = 1.5
 """Standard deviation of the distribution that a heatmap is to have around a keypoint, pixels."""
-NUMBERS = 3
-"""Numbers of a keypoint: column and row from -1 to 1, and the highest value of its heatmap."""
+NUMBERS = 5
+"""Numbers of a keypoint: column and row, pixels; the highest value of its heatmap; and the logarithms of the
+variances of column and row."""
 PEAK = 10.0
 """Divides the highest value of a heatmap, so that it is about as large as the other numbers."""
+SHARPNESS = 2.0
+"""Factor of heatmaps before their softmax: a keypoint then depends less on what is far from it."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,25 @@ class LabeledImages:
     Attributes:
         steps: Steps of demonstrations with their observations.
         pixels: Column and row of each object in the image of each camera, shape (N, cameras, objects, 2); NaN where
-            it is outside the image.
+            it cannot be seen.
+        chosen: Numbers of the steps that are examples; None for all.
     """
 
     steps: Transitions
     pixels: torch.Tensor
+    chosen: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        """Return the number of steps, N."""
-        return len(self.pixels)
+        """Return the number of examples."""
+        return len(self.pixels) if self.chosen is None else len(self.chosen)
 
-    def __getitem__(self, rows: object) -> LabeledImages:
-        """Return some of the steps."""
-        return LabeledImages(self.steps[rows], self.pixels[rows])  # type: ignore[index]
+    def __getitem__(self, rows: Any) -> LabeledImages:
+        """Return some of the examples."""
+        numbers = rows if self.chosen is None else self.chosen[rows]
+        return LabeledImages(self.steps[numbers], self.pixels[numbers])
 
     def to(self, device: torch.device) -> LabeledImages:
-        """Return the steps, with the same shapes, on a device."""
+        """Return a minibatch, with the same shapes, on a device."""
         return LabeledImages(self.steps.to(device), self.pixels.to(device))
 
 
@@ -84,33 +90,49 @@ class KeypointDetector(TorchModel[LabeledImages]):
         ]
 
     def forward(self, observations: Tensors) -> torch.Tensor:
-        """Return the keypoints of N observations, shape (N, objects, 3 * cameras)."""
+        """Return the keypoints of N observations, shape (N, objects, cameras, 5)."""
         found = []
-        for (height, width), heatmap in zip(self.sizes.values(), self.heatmaps(observations), strict=True):
-            columns, rows = _cells(heatmap)
-            weights = heatmap.flatten(2).softmax(dim=2).reshape(heatmap.shape)
-            column = (weights.sum(dim=2) * columns).sum(dim=2) * (2.0 / (width - 1)) - 1.0
-            row = (weights.sum(dim=3) * rows).sum(dim=2) * (2.0 / (height - 1)) - 1.0
-            found += [column, row, heatmap.amax(dim=(2, 3)) / PEAK]
+        for heatmap in self.heatmaps(observations):
+            weights = (SHARPNESS * heatmap).flatten(2).softmax(dim=2).reshape(heatmap.shape)
+            moments = [_moments(weights.sum(dim=2), 0, heatmap), _moments(weights.sum(dim=3), 1, heatmap)]
+            (column, across), (row, down) = moments
+            found.append(torch.stack([column, row, heatmap.amax(dim=(2, 3)) / PEAK, across, down], dim=2))
         return torch.stack(found, dim=2)
 
     def compute_loss(self, batch: LabeledImages) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean cross-entropy of heatmaps and Gaussian distributions around the keypoints; shape ().
 
-        Images that do not contain an object do not count for it.
+        Images that do not show an object do not count for it.
         """
         losses = []
         for camera, heatmap in enumerate(self.heatmaps(batch.steps.observations)):
             known = batch.pixels[:, camera]
-            is_inside = ~known.isnan().any(dim=2)
+            is_seen = ~known.isnan().any(dim=2)
             columns, rows = _cells(heatmap)
             across, down = known.nan_to_num()[..., 0, None], known.nan_to_num()[..., 1, None]
             distance = ((columns - across) ** 2)[:, :, None] + ((rows - down) ** 2)[..., None]
             target = (-distance / (2.0 * SPREAD**2)).flatten(2).softmax(dim=2)
             entropy = -(target * heatmap.flatten(2).log_softmax(dim=2)).sum(dim=2)
-            losses.append((entropy * is_inside).sum() / is_inside.sum().clamp(min=1))
+            losses.append((entropy * is_seen).sum() / is_seen.sum().clamp(min=1))
         loss = torch.stack(losses).mean()
         return loss, {"cross-entropy": loss}
+
+
+def _moments(weights: torch.Tensor, axis: int, heatmap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and logarithm of the variance of a distribution over the columns (axis 0) or rows of an image.
+
+    Args:
+        weights: Shape (N, objects, cells).
+        axis: 0 or 1.
+        heatmap: Heatmap of the distribution.
+
+    Returns:
+        Pixels, and the logarithm of square pixels, each of shape (N, objects).
+    """
+    cells = _cells(heatmap)[axis]
+    mean = (weights * cells).sum(dim=2)
+    variance = (weights * (cells - mean[..., None]).square()).sum(dim=2)
+    return mean, variance.clamp(min=1e-2).log()
 
 
 def _cells(heatmap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ from agents.policies.torch_policy import TorchPolicy
 from agents.types import Memory, Space, State, Tensors
 from demos.datasets.statistics import Statistics
 
-WEIGHTED, TOTAL = "weighted_positions", "total_precision"
+MATRICES, VECTORS = "information_matrices", "information_vectors"
 """Names of the estimator's sums in the memory."""
 
 
@@ -45,14 +45,15 @@ class KeypointPolicy(TorchPolicy[Any]):
 
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: tensors of shape (N, ...)."""
-        sums = torch.zeros(count, self.estimator.objects, 3, device=self.device)
-        return {WEIGHTED: sums, TOTAL: sums, **(self.acting.initial_memory(count) or {})}
+        vectors = torch.zeros(count, self.estimator.objects, 3, device=self.device)
+        matrices = torch.zeros(*vectors.shape, 3, device=self.device)
+        return {MATRICES: matrices, VECTORS: vectors, **(self.acting.initial_memory(count) or {})}
 
     def estimate(self, observation: Tensors, memory: State) -> tuple[torch.Tensor, State]:
         """Return the states of N observations, shape (N, features), and the estimator's sums for the next step."""
-        mean, precision = self.estimator.seen(observation)
-        positions, weighted, total = self.estimator.remembered(mean, precision, memory[WEIGHTED], memory[TOTAL])
-        return self.estimator.state(observation, positions), {WEIGHTED: weighted, TOTAL: total}
+        seen = self.estimator.information(observation)
+        positions, matrices, vectors = self.estimator.remembered(*seen, memory[MATRICES], memory[VECTORS])
+        return self.estimator.state(observation, positions), {MATRICES: matrices, VECTORS: vectors}
 
     def predict_action(
         self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True

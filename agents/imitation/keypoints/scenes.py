@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, fields
+from typing import cast
 
 import gymnasium as gym
+import minari
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from agents.data.demonstrations import DemonstrationData
 from agents.data.spaces import is_image, parts_of
-from agents.types import Env
+from agents.types import Array, Env
 from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
+from lam_envs.bullet.cameras import CameraMatrices
 from lam_envs.env import ManipulationEnv
-from lam_envs.observation.features import Layout
+from lam_envs.observation.features import DEPTH_SUFFIX, Layout
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 POSITION, RELATIVE = "/position", "/relative"
 """Ends of the names of features that are positions, and differences between positions."""
 TOOL = "tool/position"
+RENDERED_EVERY = 2
+"""Steps between two that are rendered to know what is hidden."""
+OWN_SURFACE, HIDING = 0.02, 0.03
+"""An object is hidden where something is in front of its center by more than its own surface is (this quantile of the
+distances), plus this distance, meters."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +90,36 @@ class Scenes:
 
     Attributes:
         states: What ``obs="state"`` would have shown, without noise, shape (N, features).
+        positions: Positions of the objects, meters, shape (N, objects, 3).
+        tool: Position of the tool, meters, shape (N, 3).
         pixels: Column and row of each object's position in the image of each camera, shape (N, cameras, objects, 2);
-            NaN outside the image.
+            NaN where it is hidden or outside the image, and in the steps that are not rendered.
+        rendered: Numbers of the steps that were rendered to know what is hidden: every second step of an episode.
+        poses: Poses of the cameras in the world, shape (N, cameras, 4, 4); see ``env.unwrapped.camera_matrices``.
+        intrinsics: Intrinsics of the cameras, pixels, shape (cameras, 3, 3): their means.
         lengths: Number of steps of each episode.
     """
 
-    states: npt.NDArray[np.float32]
-    pixels: npt.NDArray[np.float32]
+    states: Array
+    positions: Array
+    tool: Array
+    pixels: Array
+    poses: Array
+    intrinsics: Array
+    rendered: Array
     lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Scene of one step. Pixels have a third number: the distance by which something is in front of the object."""
+
+    states: Array
+    positions: Array
+    tool: Array
+    pixels: Array
+    poses: Array
+    intrinsics: Array
 
 
 def read_scenes(
@@ -108,7 +137,7 @@ def read_scenes(
         ValueError: A dataset holds no states, or names no environment of lam_envs with the same features.
     """
     lengths = tuple(each.length if idle_steps is None else each.useful_length(idle_steps) for each in data.episodes)
-    states, pixels = [], []
+    steps: list[_Step] = []
     environments = [_state_env(dataset, senses) for dataset in data.datasets]
     try:
         episodes = zip(data.episodes, lengths, data.iterate_episodes(), strict=True)
@@ -118,18 +147,40 @@ def read_scenes(
                     f"episode {facts.index} of dataset {data.datasets[facts.dataset].id} has no states of the "
                     f"simulator (info {STATE!r}), which keypoints learns to see from: collect it with demos collect"
                 )
-            for state, seen in _scenes(environments[facts.dataset], episode, length, senses):
-                states.append(state)
-                pixels.append(seen)
+            steps += _scenes(environments[facts.dataset], episode, length, senses)
     finally:
         for env in environments:
             env.close()
-    return Scenes(np.stack(states), np.stack(pixels), lengths)
+    stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}
+    starts = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
+    rendered = np.flatnonzero((np.arange(len(steps)) - starts) % RENDERED_EVERY == 0)
+    return Scenes(
+        **{**stacked, "pixels": _visible(stacked["pixels"]), "intrinsics": stacked["intrinsics"].mean(axis=0)},
+        rendered=rendered,
+        lengths=lengths,
+    )
 
 
-def _state_env(dataset: Any, senses: Senses) -> ManipulationEnv:
+def _visible(pixels: Array) -> Array:
+    """Return columns and rows, shape (N, cameras, objects, 2); NaN where something is in front of an object.
+
+    Its own surface is in front of its center, too: at the smallest distances that occur.
+
+    Args:
+        pixels: Column, row, and the distance by which something is in front, shape (N, cameras, objects, 3).
+    """
+    in_front = pixels[..., 2]
+    if np.isnan(in_front).all():
+        return pixels[..., :2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an object that no image of a camera contains
+        own = np.nanquantile(in_front, OWN_SURFACE, axis=0)
+    return np.where((in_front < own + HIDING)[..., None], pixels[..., :2], np.nan)
+
+
+def _state_env(dataset: minari.MinariDataset, senses: Senses) -> ManipulationEnv:
     """Make the environment of a dataset with ``obs="state"``."""
-    env = make_env(dataset, obs="state").unwrapped
+    env = make_env(dataset, obs="state", depth=True).unwrapped
     if not isinstance(env, ManipulationEnv) or list(env.layout) != list(senses.state):
         raise ValueError(
             f"dataset {dataset.id} has other objects than the environment; expected one with the features "
@@ -138,29 +189,48 @@ def _state_env(dataset: Any, senses: Senses) -> ManipulationEnv:
     return env
 
 
-def _scenes(
-    env: ManipulationEnv, episode: Episode, length: int, senses: Senses
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Yield the state and the pixels of the first steps of an episode."""
-    for recorded in episode.infos[STATE][:length]:
+def _scenes(env: ManipulationEnv, episode: Episode, length: int, senses: Senses) -> Iterator[_Step]:
+    """Yield the scenes of the first steps of an episode."""
+    for number, recorded in enumerate(episode.infos[STATE][:length]):
         env.set_state(recorded)
         features = env.features()
         points = np.stack([features[name] for name in senses.objects])
-        pixels = [_projected(env, camera, size, points) for camera, size in senses.cameras.items()]
+        matrices, pixels = [], []
+        for camera, (height, width) in senses.cameras.items():
+            matrices.append(env.camera_matrices(width, height)[camera])
+            if number % RENDERED_EVERY == 0:
+                depth = env.camera_images([camera], width, height)[camera + DEPTH_SUFFIX][..., 0]
+                pixels.append(_projected(matrices[-1], depth, points))
+            else:
+                pixels.append(np.full((len(points), 3), np.nan))
         values = np.concatenate([features[name] for name in senses.state])
-        yield senses.state.encode(values.tolist()), np.stack(pixels)
+        yield _Step(
+            senses.state.encode(values.tolist()),
+            points.astype(np.float32),
+            features[TOOL].astype(np.float32),
+            np.stack(pixels).astype(np.float32),
+            np.stack([each.pose for each in matrices]).astype(np.float32),
+            np.stack([each.intrinsics for each in matrices]).astype(np.float32),
+        )
 
 
-def _projected(
-    env: ManipulationEnv, camera: str, size: tuple[int, int], points: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
-    """Return column and row of points in an image, shape (points, 2); NaN outside the image."""
-    height, width = size
-    matrices = env.camera_matrices(width, height)[camera]
+def _projected(matrices: CameraMatrices, depth: Array, points: Array) -> Array:
+    """Return column and row of points in an image, and how much nearer to the camera is what it shows there.
+
+    Args:
+        matrices: Matrices of the camera.
+        depth: Depth image, meters, shape (height, width).
+        points: Shape (points, 3).
+
+    Returns:
+        Shape (points, 3), pixels and meters; NaN outside the image.
+    """
+    height, width = depth.shape
     to_camera = np.linalg.inv(matrices.pose)
     seen = (points @ to_camera[:3, :3].T + to_camera[:3, 3]) @ matrices.intrinsics.T
-    depth = seen[:, 2:]
-    pixels = seen[:, :2] / np.where(depth > 0.0, depth, np.nan)
-    is_inside = np.all((pixels >= 0.0) & (pixels <= (width - 1, height - 1)), axis=1, keepdims=True)
-    result: npt.NDArray[np.float32] = np.where(is_inside, pixels, np.nan).astype(np.float32)
-    return result
+    distance = seen[:, 2]
+    pixels = seen[:, :2] / np.where(distance > 0.0, distance, np.nan)[:, None]
+    is_inside = np.all((pixels >= 0.0) & (pixels <= (width - 1, height - 1)), axis=1)
+    column, row = np.where(is_inside[:, None], pixels, 0.0).round().astype(int).T
+    found = np.column_stack([pixels, distance - depth[row, column]])
+    return np.where(is_inside[:, None], found, np.nan)

@@ -1,0 +1,189 @@
+"""Positions of objects from their keypoints in the images of several cameras, with how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents.imitation.keypoints.detector import NUMBERS
+from agents.imitation.keypoints.scenes import Scenes
+from agents.policies.torch_policy import TorchModel
+
+UNITS = 16
+LOG_STD = -1.0, 4.0
+"""Range of the logarithm of the standard deviation of a keypoint, pixels."""
+MIN_SPREAD = 0.002
+"""Smallest standard deviation of positions that is assumed before any image is seen, meters."""
+NEAR = 0.01
+"""Smallest distance from a camera at which a point has a pixel, meters."""
+ROUNDS = 2
+"""Rounds of the least squares: pixels at the distance of the object are weighted by the last estimate of it."""
+
+
+@dataclass(frozen=True)
+class SeenKeypoints:
+    """Keypoints of N steps, and where they should have been. Indexing gives a minibatch.
+
+    Attributes:
+        keypoints: Keypoints, shape (N, objects, cameras, 5).
+        pixels: Column and row where each camera would see each object, shape (N, objects, cameras, 2); they may be
+            outside the image.
+    """
+
+    keypoints: torch.Tensor
+    pixels: torch.Tensor
+
+    def __len__(self) -> int:
+        """Return the number of steps, N."""
+        return len(self.pixels)
+
+    def __getitem__(self, rows: object) -> SeenKeypoints:
+        """Return some of the steps."""
+        return SeenKeypoints(self.keypoints[rows], self.pixels[rows])  # type: ignore[index]
+
+    def to(self, device: torch.device) -> SeenKeypoints:
+        """Return the steps, with the same shapes, on a device."""
+        return SeenKeypoints(self.keypoints.to(device), self.pixels.to(device))
+
+
+class Triangulation(TorchModel[SeenKeypoints]):
+    """Least squares of the rays through keypoints, weighted by the noise of each keypoint.
+
+    Each camera either stands still or moves with the tool, without turning: the camera on the hand of a gripper that
+    points down. A small network learns the noise of a keypoint from its heatmap, so a hidden object has little
+    weight. Its position is then what is known from other images, and from the demonstrations.
+
+    Args:
+        cameras: Number of cameras.
+        objects: Number of objects.
+    """
+
+    def __init__(self, cameras: int, objects: int) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(
+            nn.Sequential(nn.Linear(NUMBERS - 2, UNITS), nn.Tanh(), nn.Linear(UNITS, 1))
+            for _ in range(objects * cameras)
+        )
+        self.shape = objects, cameras
+        # A camera's center: this vector, plus the position of the tool if it moves with the tool, meters.
+        self.register_buffer("centers", torch.zeros(cameras, 3))
+        self.register_buffer("moves", torch.zeros(cameras, 1))
+        self.register_buffer("rotations", torch.zeros(cameras, 3, 3))  # from the camera's frame to the world's
+        self.register_buffer("intrinsics", torch.eye(3).repeat(cameras, 1, 1))
+        self.register_buffer("mean", torch.zeros(objects, 3))
+        self.register_buffer("precision", torch.ones(objects, 3))
+
+    def fit(self, scenes: Scenes) -> None:
+        """Set the model of the cameras, and what is known of positions before any image is seen."""
+        centers = scenes.poses[:, :, :3, 3].astype(np.float64)
+        offsets = centers - scenes.tool[:, None]
+        moves = offsets.std(axis=0).max(axis=1) < centers.std(axis=0).max(axis=1)
+        chosen = np.where(moves[:, None], offsets.mean(axis=0), centers.mean(axis=0))
+        first, _, last = np.linalg.svd(scenes.poses[:, :, :3, :3].astype(np.float64).mean(axis=0))
+        spread = np.maximum(scenes.positions.std(axis=0), MIN_SPREAD)
+        for name, values in (
+            ("centers", chosen),
+            ("moves", moves[:, None].astype(np.float64)),
+            ("rotations", first @ last),  # the rotation that is closest to the mean
+            ("intrinsics", scenes.intrinsics),
+            ("mean", scenes.positions.mean(axis=0)),
+            ("precision", 1.0 / spread**2),
+        ):
+            self.get_buffer(name).copy_(torch.from_numpy(np.asarray(values)))
+
+    def pixels(self, positions: torch.Tensor, tool: torch.Tensor) -> torch.Tensor:
+        """Return where the cameras would see positions, shape (N, objects, cameras, 2).
+
+        Args:
+            positions: Positions of the objects, meters, shape (N, objects, 3).
+            tool: Position of the tool, meters, shape (N, 3).
+        """
+        away = positions[:, :, None] - self._centers(tool)[:, None]
+        seen = torch.einsum("cki,nock->noci", self.get_buffer("rotations"), away)
+        focal, principal = self._focal
+        return seen[..., :2] / seen[..., 2:].clamp(min=NEAR) * focal + principal
+
+    def log_std(self, keypoints: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the standard deviation of keypoints, pixels, shape (N, objects, cameras)."""
+        rows = keypoints[..., 2:].flatten(1, 2)
+        found = [network(rows[:, number]) for number, network in enumerate(self.networks)]
+        return torch.cat(found, dim=1).reshape(len(rows), *self.shape).clamp(*LOG_STD)
+
+    def information(self, keypoints: torch.Tensor, tool: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what N observations tell about positions, as a matrix and a vector of information.
+
+        A Gaussian with precision matrix A and mean m has the information A and A m. That of several observations adds
+        up.
+
+        Args:
+            keypoints: Shape (N, objects, cameras, 5).
+            tool: Position of the tool, meters, shape (N, 3).
+
+        Returns:
+            Shapes (N, objects, 3, 3) and (N, objects, 3).
+        """
+        centers = self._centers(tool)[:, None]
+        focal, principal = self._focal
+        ahead = torch.cat([(keypoints[..., :2] - principal) / focal, torch.ones_like(keypoints[..., :1])], dim=-1)
+        rays = torch.einsum("cij,nocj->noci", self.get_buffer("rotations"), ahead)
+        rays = rays / rays.square().sum(dim=-1, keepdim=True).sqrt()
+        # Directions across a ray, in which a keypoint tells where the object is.
+        projection = torch.eye(3, device=rays.device) - rays[..., :, None] * rays[..., None, :]
+        sure = (-2.0 * self.log_std(keypoints)).exp()
+        mean = self.get_buffer("mean").expand(len(tool), -1, -1)
+        for _ in range(ROUNDS):
+            distance = (mean[:, :, None] - centers).square().sum(dim=-1)
+            weights = (sure * focal.square().mean(dim=1) / distance)[..., None, None]
+            matrix = (weights * projection).sum(dim=2)
+            vector = (weights * projection @ centers[..., None]).sum(dim=2)[..., 0]
+            mean = self.positions(matrix, vector)
+        return matrix, vector
+
+    def positions(self, matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """Return the most likely positions, meters, shape (N, objects, 3).
+
+        Args:
+            matrix: Information of all observations, shape (N, objects, 3, 3).
+            vector: Shape (N, objects, 3).
+        """
+        precision, mean = self.get_buffer("precision"), self.get_buffer("mean")
+        return solved(matrix + torch.diag_embed(precision), vector + precision * mean)
+
+    def compute_loss(self, batch: SeenKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the mean negative log-likelihood of pixels around keypoints, without its constant; shape ()."""
+        log_std = self.log_std(batch.keypoints)
+        squares = (batch.keypoints[..., :2] - batch.pixels).square().sum(dim=-1)
+        loss = (0.5 * squares * (-2.0 * log_std).exp() + 2.0 * log_std).mean()
+        return loss, {"negative log-likelihood": loss}
+
+    @property
+    def _focal(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Focal lengths and principal points of the cameras, pixels, each of shape (cameras, 2)."""
+        intrinsics = self.get_buffer("intrinsics")
+        return torch.diagonal(intrinsics, dim1=1, dim2=2)[:, :2], intrinsics[:, :2, 2]
+
+    def _centers(self, tool: torch.Tensor) -> torch.Tensor:
+        """Return the centers of the cameras, meters, shape (N, cameras, 3)."""
+        return self.get_buffer("centers") + self.get_buffer("moves") * tool[:, None]
+
+
+def solved(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Return x with matrix x = vector by Cramer's rule, which every runtime of exported policies knows.
+
+    Args:
+        matrix: Symmetric matrices, shape (..., 3, 3).
+        vector: Shape (..., 3).
+    """
+    first, second, third = matrix.unbind(dim=-1)
+    cofactors = torch.stack([_cross(second, third), _cross(third, first), _cross(first, second)], dim=-2)
+    determinant = (first * cofactors[..., 0, :]).sum(dim=-1, keepdim=True)
+    return (cofactors @ vector[..., None])[..., 0] / determinant
+
+
+def _cross(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return cross products of vectors of shape (..., 3)."""
+    (ax, ay, az), (bx, by, bz) = one.unbind(dim=-1), other.unbind(dim=-1)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=-1)
