@@ -16,7 +16,7 @@ from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.imitation.keypoints.detector import SPREAD, STRIDE, KeypointDetector, LabeledImages
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.scenes import Scenes, Senses, read_scenes
-from agents.imitation.keypoints.triangulation import SeenKeypoints, Triangulation, solved
+from agents.imitation.keypoints.triangulation import SeenKeypoints, Triangulation, inverse
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
 
@@ -152,12 +152,11 @@ def test_the_loss_of_the_noise_is_the_likelihood_of_a_gaussian() -> None:
     np.testing.assert_allclose(model.compute_loss(steps)[0].item(), expected, rtol=1e-5)
 
 
-def test_linear_equations_are_solved() -> None:
+def test_matrices_are_inverted() -> None:
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(20, 3, 3))
-    matrices, vectors = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(3), rng.normal(size=(20, 3))
-    found = solved(torch.from_numpy(matrices), torch.from_numpy(vectors)).numpy()
-    np.testing.assert_allclose(found, np.linalg.solve(matrices, vectors[..., None])[..., 0], rtol=1e-9)
+    matrices = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(3)
+    np.testing.assert_allclose(inverse(torch.from_numpy(matrices)).numpy(), np.linalg.inv(matrices), rtol=1e-9)
 
 
 def known(scenes: Scenes, std: float) -> tuple[Triangulation, torch.Tensor, torch.Tensor]:
@@ -195,22 +194,45 @@ def test_keypoints_that_are_not_sure_leave_what_is_known_from_demonstrations(sce
     assert np.abs(positions - mean).max() < 0.5 * np.abs(scenes.positions - mean).max()
 
 
-def test_a_goal_is_estimated_from_all_images_of_an_episode_and_a_slab_from_the_last(scenes: Scenes, env: Any) -> None:
+def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: Any) -> None:
+    estimator = StateEstimator(Senses.of(env))
+    estimator.fit(scenes)
+    rng = np.random.default_rng(0)
+    roots = 200.0 * rng.normal(size=(7, 2, 3, 3))
+    matrix = roots @ roots.transpose(0, 1, 3, 2)
+    seen = rng.normal(size=(7, 2, 3))
+    vector = (matrix @ seen[..., None])[..., 0]
+    arrays = (torch.from_numpy(values.astype(np.float32)) for values in (matrix, vector))
+    found = estimator.over_episodes(*arrays, (4, 3)).numpy()
+    noise = 1.0 / estimator.get_buffer("rest").double().numpy()
+    known_mean = estimator.triangulation.get_buffer("mean").double().numpy()
+    known_precision = estimator.triangulation.get_buffer("precision").double().numpy()
+    for number in range(2):
+        for first, last in ((0, 4), (4, 7)):
+            mean, covariance = seen[first, number], np.linalg.inv(matrix[first, number])
+            for step in range(first, last):
+                if step > first:
+                    # Prediction, then correction with the Kalman gain.
+                    covariance = covariance + np.diag(noise[number])
+                    gain = covariance @ np.linalg.inv(covariance + np.linalg.inv(matrix[step, number]))
+                    mean, covariance = mean + gain @ (seen[step, number] - mean), covariance - gain @ covariance
+                information = np.linalg.inv(covariance)
+                prior = np.diag(known_precision[number])
+                expected = np.linalg.solve(information + prior, information @ mean + prior @ known_mean[number])
+                np.testing.assert_allclose(found[step, number], expected, rtol=2e-3, atol=1e-4)
+
+
+def test_a_goal_stays_where_it_was_seen_and_a_slab_moves(scenes: Scenes, env: Any) -> None:
     senses = Senses.of(env)
     estimator = StateEstimator(senses)
     estimator.fit(scenes)
     slab, goal = (senses.objects.index(name) for name in ("object/position", "goal/position"))
-    rng = np.random.default_rng(0)
-    roots = torch.from_numpy(rng.normal(size=(7, 2, 3, 3)).astype(np.float32))
-    matrix, vector = roots @ roots.transpose(2, 3), torch.from_numpy(rng.normal(size=(7, 2, 3)).astype(np.float32))
-    found = estimator.over_episodes(matrix, vector, (4, 3))
-    each = estimator.triangulation.positions(matrix, vector)
-    torch.testing.assert_close(found[:, slab], each[:, slab])
-    for first, last in ((0, 4), (4, 7)):
-        for step in range(first, last):
-            whole = slice(first, step + 1)
-            expected = estimator.triangulation.positions(matrix[whole].sum(dim=0), vector[whole].sum(dim=0))
-            torch.testing.assert_close(found[step, goal], expected[goal])
+    matrix = torch.diag_embed(torch.full((11, 2, 3), 1e5))
+    seen = torch.zeros(11, 2, 3)
+    seen[10] = 1.0  # after ten sights of another place
+    found = estimator.over_episodes(matrix, (matrix @ seen[..., None])[..., 0], (11,))[10]
+    assert found[goal, 0].item() == pytest.approx(1 / 11, abs=0.01)
+    assert found[slab, 0].item() > 0.3
 
 
 def test_states_from_exact_positions_are_those_of_the_environment(scenes: Scenes, push: Any, env: Any) -> None:

@@ -79,11 +79,11 @@ class KeypointAgent(PolicyAgent):
     features, as any other agent.
 
     **Equation.** The heatmap h of an object minimizes the cross-entropy with a Gaussian around its pixel, and its
-    keypoint k is the mean position of softmax(2 h). A pixel of the object has the distribution N(k, s(h)^2), where s
-    is fitted by maximum likelihood. The position p minimizes the sum over cameras of |pixel(p) - k|^2 / s^2, and the
-    squared distance from the mean position in the demonstrations, divided by its variance. For an object that never
-    moves, such as a goal, the sum is over all images of the episode so far, so it is remembered when something hides
-    it. The policy minimizes the loss of its learner.
+    keypoint k is the mean position of softmax(2 h). The object's pixel has the distribution N(k, s(h)^2), where s is
+    fitted by maximum likelihood. The position p minimizes the sum over cameras of |pixel(p) - k|^2 / s^2, plus what
+    is known from earlier images: a Kalman filter, in which objects move at random from step to step, with the
+    variance of their motion in the demonstrations. A goal, which never moves, is remembered when something hides it.
+    The policy minimizes the loss of its learner.
 
     **Learner.** `learner` names the agent that learns to act on the estimated states: `bc`, `bc-rnn`, `act` or
     `diffusion`, with its loss and settings.
@@ -93,7 +93,7 @@ class KeypointAgent(PolicyAgent):
     objects. Chen, Zhou, Koltun, Kraehenbuehl 2019, Learning by Cheating, arXiv 1912.12294: training with knowledge
     that acting does not need. Kendall and Gal 2017, What Uncertainties Do We Need in Bayesian Deep Learning, arXiv
     1703.04977, equation 5: the likelihood. Hartley and Zisserman 2004, Multiple View Geometry, chapter 12:
-    triangulation.
+    triangulation. Kalman 1960, A New Approach to Linear Filtering and Prediction Problems.
 
     **Differences.** The networks are not trained further with the loss of the policy. Levine et al. estimate poses to
     initialize one network, which then learns to act from images. The cameras are those of the demonstrations: each

@@ -12,21 +12,23 @@ from torch import nn
 
 from agents.imitation.keypoints.detector import KeypointDetector
 from agents.imitation.keypoints.scenes import RELATIVE, TOOL, Scenes, Senses
-from agents.imitation.keypoints.triangulation import Triangulation
+from agents.imitation.keypoints.triangulation import Triangulation, inverse
 from agents.types import Tensors
 from lam_envs.observation.features import ROBOT_KEY
 
-STATIC = 1e-4
-"""Largest motion of an object in an episode that never moves, meters."""
+MOVES = 5e-4
+"""An object moves in a step if it is displaced by more than this, meters."""
+MIN_MOTION = 1e-6
+"""Smallest standard deviation of the motion of an object in a step, meters: that of one which never moves."""
 
 
 class StateEstimator(nn.Module):
     """Estimator of states from images and the features of the robot.
 
-    A position is estimated from the keypoints of all images. That of an object that never moves, such as a goal, is
-    estimated from all images of the episode so far: it is remembered while something hides it. Differences between
-    positions, such as ``goal/relative``, follow from them. Features that are not known, such as velocities and
-    rotations, have their mean in the demonstrations.
+    A position is estimated from the keypoints of all images of the episode so far, by a Kalman filter (Kalman 1960)
+    whose objects move at random, as far as they do in the demonstrations when they move: a goal, which never moves, is remembered
+    while something hides it. Differences between positions, such as ``goal/relative``, follow from them. Features
+    that are not known, such as velocities and rotations, have their mean in the demonstrations.
 
     Args:
         senses: Senses of the environment.
@@ -46,7 +48,8 @@ class StateEstimator(nn.Module):
         known = [*senses.robot_indices, *self._positions, *self._relative]
         self._rest = [index for index in range(senses.state.size) if index not in set(known)]
         self._order = np.argsort([*known, *self._rest]).tolist()
-        self.register_buffer("is_static", torch.zeros(objects, 1))
+        # Inverse variances of the motion of objects in a step, meters.
+        self.register_buffer("rest", torch.ones(objects, 3))
         self.register_buffer("means", torch.zeros(len(self._rest)))
         # Differences of positions: a linear function of the positions of objects and tool.
         self.register_buffer("differences", torch.zeros(len(self._positions) + 4, len(self._relative)))
@@ -57,15 +60,18 @@ class StateEstimator(nn.Module):
             self.register_buffer(f"{name}_scale", scales, persistent=False)
 
     def fit(self, scenes: Scenes) -> None:
-        """Learn what does not depend on images: cameras, which objects never move, differences, and means."""
+        """Learn what does not depend on images: cameras, motion of objects, differences of positions, and means."""
         self.triangulation.fit(scenes)
         ends = np.cumsum(scenes.lengths)
-        motions = [np.ptp(each, axis=0).max(axis=1) for each in np.split(scenes.positions, ends[:-1])]
+        episodes = np.split(scenes.positions.astype(np.float64), ends[:-1])
+        motion = np.concatenate([np.diff(each, axis=0) for each in episodes])
+        moves = np.linalg.norm(motion, axis=2, keepdims=True) > MOVES
+        motion = (motion**2 * moves).sum(axis=0) / np.maximum(moves.sum(axis=0), 1)
         states = scenes.states.astype(np.float64)
         known = np.column_stack([states[:, self._positions], states[:, self._tool_in_state], np.ones(len(states))])
         differences = np.linalg.lstsq(known, states[:, self._relative], rcond=None)[0]
         for name, values in (
-            ("is_static", (np.max(motions, axis=0) < STATIC).astype(np.float64)[:, None]),
+            ("rest", 1.0 / np.maximum(motion, MIN_MOTION**2)),
             ("means", states[:, self._rest].mean(axis=0)),
             ("differences", differences),
         ):
@@ -83,20 +89,22 @@ class StateEstimator(nn.Module):
     def remembered(
         self, matrix: torch.Tensor, vector: torch.Tensor, matrices: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the positions of N observations, meters, shape (N, objects, 3), and the sums for the next ones.
+        """Return the positions of N observations, meters, and the information for the next ones.
 
         Args:
             matrix: Information of the observations, shape (N, objects, 3, 3).
             vector: Shape (N, objects, 3).
-            matrices: Sum of the information of the observations before, shape (N, objects, 3, 3).
+            matrices: Information of all observations before, shape (N, objects, 3, 3); zeros for none.
             vectors: Shape (N, objects, 3).
+
+        Returns:
+            Positions of shape (N, objects, 3); matrices; vectors.
         """
-        matrices, vectors = matrices + matrix, vectors + vector
-        is_static = self.get_buffer("is_static")
-        positions = self.triangulation.positions(
-            torch.where(is_static[..., None] > 0.0, matrices, matrix), torch.where(is_static > 0.0, vectors, vector)
-        )
-        return positions, matrices, vectors
+        # Since the last step, the objects may have moved.
+        lost = matrices @ inverse(matrices + torch.diag_embed(self.get_buffer("rest")))
+        kept = torch.eye(3, device=matrix.device) - lost
+        matrices, vectors = kept @ matrices + matrix, (kept @ vectors[..., None])[..., 0] + vector
+        return self.triangulation.positions(matrices, vectors), matrices, vectors
 
     def over_episodes(self, matrix: torch.Tensor, vector: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Return the positions at all N steps of episodes, one after the other, meters, shape (N, objects, 3)."""

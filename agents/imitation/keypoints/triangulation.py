@@ -150,7 +150,7 @@ class Triangulation(TorchModel[SeenKeypoints]):
             vector: Shape (N, objects, 3).
         """
         precision, mean = self.get_buffer("precision"), self.get_buffer("mean")
-        return solved(matrix + torch.diag_embed(precision), vector + precision * mean)
+        return (inverse(matrix + torch.diag_embed(precision)) @ (vector + precision * mean)[..., None])[..., 0]
 
     def compute_loss(self, batch: SeenKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean negative log-likelihood of pixels around keypoints, without its constant; shape ()."""
@@ -170,17 +170,16 @@ class Triangulation(TorchModel[SeenKeypoints]):
         return self.get_buffer("centers") + self.get_buffer("moves") * tool[:, None]
 
 
-def solved(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-    """Return x with matrix x = vector by Cramer's rule, which every runtime of exported policies knows.
+def inverse(matrix: torch.Tensor) -> torch.Tensor:
+    """Return the inverse of matrices by Cramer's rule, which every runtime of exported policies knows.
 
     Args:
         matrix: Symmetric matrices, shape (..., 3, 3).
-        vector: Shape (..., 3).
     """
     first, second, third = matrix.unbind(dim=-1)
     cofactors = torch.stack([_cross(second, third), _cross(third, first), _cross(first, second)], dim=-2)
-    determinant = (first * cofactors[..., 0, :]).sum(dim=-1, keepdim=True)
-    return (cofactors @ vector[..., None])[..., 0] / determinant
+    determinant = (first * cofactors[..., 0, :]).sum(dim=-1)
+    return cofactors / determinant[..., None, None]
 
 
 def _cross(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
