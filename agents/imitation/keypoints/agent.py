@@ -29,7 +29,7 @@ from agents.imitation.learners import (
 from agents.policies.torch_policy import TorchModel
 from agents.pretraining.settings import ENCODER_SETTINGS
 from agents.registry import AgentSpec
-from agents.training.loop import Examples, LoopSettings, TrainingLoop
+from agents.training.loop import Examples, LoopSettings, TrainingLoop, torch_device
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
@@ -173,6 +173,7 @@ class KeypointAgent(PolicyAgent):
             training = _Training(run, seed, run.restored() or {"finished": [], "loop": None})
             self._learn_to_see(policy.estimator, steps, scenes, training)
             labels = Labels(Transitions(_states(policy.estimator, steps, scenes), steps.actions), scenes.lengths)
+            policy.to(torch_device(run.device))  # all of it, for periodic evaluations
             fit_inputs(policy.acting, settings, labels, self._senses.env)  # type: ignore[arg-type]
             training.train(
                 policy.acting,
@@ -181,7 +182,7 @@ class KeypointAgent(PolicyAgent):
                 symmetry=settings.symmetry(self._senses.env),
                 after_epoch=lambda done: self._evaluate(policy, env, run, done),
             )
-            self.policy = policy.eval()
+            self.policy = policy.to("cpu").eval()
 
     def _evaluate(self, policy: KeypointPolicy, env: Env, run: Run, done: int) -> None:
         self.policy = policy

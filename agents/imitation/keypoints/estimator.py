@@ -18,7 +18,7 @@ from lam_envs.observation.features import ROBOT_KEY
 
 MOVES = 5e-4
 """An object moves in a step if it is displaced by more than this, meters."""
-MIN_MOTION = 1e-6
+MIN_MOTION = 1e-5
 """Smallest standard deviation of the motion of an object in a step, meters: that of one which never moves."""
 
 
