@@ -45,7 +45,8 @@ SUITES = {
     ),
     "vision": (
         "Policies that learn from images",
-        "Success of `bc` with two cameras of 84x84 pixels and features of the robot, without positions of objects.",
+        "Success of `bc` and `keypoints` with two cameras of 84x84 pixels and features of the robot, without positions of "
+        "objects. `keypoints` reads in the demonstrations where objects are, and learns to find them in images.",
     ),
     "scenes": (
         "Drawer, conveyor, clutter and table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +14,10 @@ import torch
 import agents
 import demos
 from agents.data.demonstrations import DemonstrationData, Transitions
-from agents.imitation.keypoints.detector import SPREAD, STRIDE, KeypointDetector, LabeledImages
+from agents.imitation.keypoints.detector import STRIDE, TARGET_STD, KeypointDetector, LabeledImages
 from agents.imitation.keypoints.estimator import StateEstimator
-from agents.imitation.keypoints.scenes import Scenes, Senses, read_scenes
-from agents.imitation.keypoints.triangulation import SeenKeypoints, Triangulation, inverse
+from agents.imitation.keypoints.scenes import PixelObservations, Scenes, read_scenes
+from agents.imitation.keypoints.triangulation import LabeledKeypoints, Triangulation, inverse
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
 
@@ -25,7 +26,7 @@ from ..lam_envs.traces import fingerprint
 from .test_runs import KilledError
 
 SMALL: dict[str, Any] = {
-    "detector_epochs": 1, "noise_epochs": 1, "epochs": 1, "batch_size": 16, "hidden_sizes": (8,),
+    "detector_epochs": 1, "uncertainty_epochs": 1, "epochs": 1, "batch_size": 16, "hidden_sizes": (8,),
 }  # fmt: skip
 
 SIZE = {"image_width": 40, "image_height": 32}
@@ -51,7 +52,7 @@ def weights(agent: Any) -> str:
 
 def test_scenes_are_what_state_observations_would_have_shown(push: Any, env: Any, make: Make) -> None:
     data = DemonstrationData(push)
-    scenes = read_scenes(data, Senses.of(env))
+    scenes = read_scenes(data, PixelObservations.of(env))
     state_env = make("LamPush-v0")
     first = next(iter(episodes_of(push)))
     observation, _ = state_env.reset(seed=first.seed)
@@ -66,16 +67,16 @@ def test_scenes_are_what_state_observations_would_have_shown(push: Any, env: Any
 @pytest.fixture(scope="module")
 def scenes(push: Any) -> Scenes:
     env = gym.make("LamPushPixels-v0", **SIZE)
-    found = read_scenes(DemonstrationData(push), Senses.of(env))
+    found = read_scenes(DemonstrationData(push), PixelObservations.of(env))
     env.close()
     return found
 
 
 def test_pixels_of_an_object_are_where_its_color_is(scenes: Scenes, push: Any, env: Any) -> None:
     # The slab is the only red thing in the image.
-    senses = Senses.of(env)
-    assert list(senses.cameras) == ["front", "wrist"]
-    slab = senses.objects.index("object/position")
+    observed = PixelObservations.of(env)
+    assert list(observed.cameras) == ["front", "wrist"]
+    slab = observed.objects.index("object/position")
     images = DemonstrationData(push).transitions().observations["front"].numpy().astype(int)
     for number in range(0, 20, 4):
         red = np.argwhere((images[number, ..., 0] > 120) & (images[number, ..., 1] < 80))
@@ -84,8 +85,8 @@ def test_pixels_of_an_object_are_where_its_color_is(scenes: Scenes, push: Any, e
 
 
 def test_an_object_that_is_hidden_or_outside_an_image_has_no_pixels(scenes: Scenes, push: Any, env: Any) -> None:
-    senses, data = Senses.of(env), DemonstrationData(push)
-    goal = senses.objects.index("goal/position")
+    observed, data = PixelObservations.of(env), DemonstrationData(push)
+    goal = observed.objects.index("goal/position")
     images = data.transitions().observations["front"].numpy().astype(int)
     is_green = (images[..., 1] > 100) & (images[..., 0] < 80)
     seen = ~np.isnan(scenes.pixels[:, 0, goal]).any(axis=1)
@@ -126,7 +127,7 @@ def test_the_loss_of_a_detector_is_the_cross_entropy_with_gaussians() -> None:
                 continue
             heat = heatmaps[step, number]
             rows, columns = np.mgrid[: heat.shape[0], : heat.shape[1]] * STRIDE
-            target = np.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * SPREAD**2))
+            target = np.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * TARGET_STD**2))
             target /= target.sum()
             losses.append(-(target * (heat - np.log(np.exp(heat).sum()))).sum())
     np.testing.assert_allclose(detector.compute_loss(batch)[0].item(), np.mean(losses), rtol=1e-5)
@@ -145,7 +146,7 @@ def test_an_image_without_an_object_gives_its_heatmap_no_gradient() -> None:
 def test_the_loss_of_the_noise_is_the_likelihood_of_a_gaussian() -> None:
     torch.manual_seed(0)
     model = Triangulation(2, 3)
-    steps = SeenKeypoints(torch.randn(50, 3, 2, 5), torch.randn(50, 3, 2, 2))
+    steps = LabeledKeypoints(torch.randn(50, 3, 2, 5), torch.randn(50, 3, 2, 2))
     std = model.log_std(steps.keypoints).detach().numpy().astype(np.float64)
     errors = ((steps.keypoints[..., :2] - steps.pixels) ** 2).sum(dim=-1).numpy().astype(np.float64)
     expected = (errors / (2 * np.exp(2 * std)) + 2 * std).mean()
@@ -159,7 +160,7 @@ def test_matrices_are_inverted() -> None:
     np.testing.assert_allclose(inverse(torch.from_numpy(matrices)).numpy(), np.linalg.inv(matrices), rtol=1e-9)
 
 
-def known(scenes: Scenes, std: float) -> tuple[Triangulation, torch.Tensor, torch.Tensor]:
+def exact(scenes: Scenes, std: float) -> tuple[Triangulation, torch.Tensor, torch.Tensor]:
     """Return a triangulation whose keypoints all have the same noise, the exact keypoints, and the tool."""
     model = Triangulation(2, 2)
     model.fit(scenes)
@@ -173,8 +174,8 @@ def known(scenes: Scenes, std: float) -> tuple[Triangulation, torch.Tensor, torc
 
 
 def test_cameras_are_found_and_see_objects_where_they_are(scenes: Scenes) -> None:
-    model, keypoints, _ = known(scenes, 1.0)
-    assert model.get_buffer("moves").ravel().tolist() == [0.0, 1.0]  # the camera on the hand moves
+    model, keypoints, _ = exact(scenes, 1.0)
+    assert model.get_buffer("is_on_hand").ravel().tolist() == [0.0, 1.0]  # the camera on the hand moves
     seen = np.where(np.isnan(scenes.pixels), np.nan, keypoints[..., :2].transpose(1, 2).numpy())
     difference = np.abs(seen - scenes.pixels)
     assert np.nanmax(difference[:, 0]) < 0.02
@@ -182,20 +183,20 @@ def test_cameras_are_found_and_see_objects_where_they_are(scenes: Scenes) -> Non
 
 
 def test_exact_keypoints_give_exact_positions(scenes: Scenes) -> None:
-    model, keypoints, tool = known(scenes, 0.37)
+    model, keypoints, tool = exact(scenes, 0.37)
     positions = model.positions(*model.information(keypoints, tool)).detach().numpy()
     np.testing.assert_allclose(positions, scenes.positions, atol=2e-3)
 
 
 def test_keypoints_that_are_not_sure_leave_what_is_known_from_demonstrations(scenes: Scenes) -> None:
-    model, keypoints, tool = known(scenes, 50.0)
+    model, keypoints, tool = exact(scenes, 50.0)
     positions = model.positions(*model.information(keypoints + 30.0, tool)).detach().numpy()
     mean = scenes.positions.mean(axis=0)
     assert np.abs(positions - mean).max() < 0.5 * np.abs(scenes.positions - mean).max()
 
 
 def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: Any) -> None:
-    estimator = StateEstimator(Senses.of(env))
+    estimator = StateEstimator(PixelObservations.of(env))
     estimator.fit(scenes)
     rng = np.random.default_rng(0)
     roots = 200.0 * rng.normal(size=(7, 2, 3, 3))
@@ -203,8 +204,8 @@ def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: A
     seen = rng.normal(size=(7, 2, 3))
     vector = (matrix @ seen[..., None])[..., 0]
     arrays = (torch.from_numpy(values.astype(np.float32)) for values in (matrix, vector))
-    found = estimator.over_episodes(*arrays, (4, 3)).numpy()
-    noise = 1.0 / estimator.get_buffer("rest").double().numpy()
+    found = estimator.filter_episodes(*arrays, (4, 3)).numpy()
+    noise = 1.0 / estimator.get_buffer("motion_precision").double().numpy()
     known_mean = estimator.triangulation.get_buffer("mean").double().numpy()
     known_precision = estimator.triangulation.get_buffer("precision").double().numpy()
     for number in range(2):
@@ -223,27 +224,27 @@ def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: A
 
 
 def test_a_goal_stays_where_it_was_seen_and_a_slab_moves(scenes: Scenes, env: Any) -> None:
-    senses = Senses.of(env)
-    estimator = StateEstimator(senses)
+    observed = PixelObservations.of(env)
+    estimator = StateEstimator(observed)
     estimator.fit(scenes)
-    slab, goal = (senses.objects.index(name) for name in ("object/position", "goal/position"))
+    slab, goal = (observed.objects.index(name) for name in ("object/position", "goal/position"))
     matrix = torch.diag_embed(torch.full((11, 2, 3), 1e5))
     seen = torch.zeros(11, 2, 3)
-    seen[10] = 1.0  # after ten sights of another place
-    found = estimator.over_episodes(matrix, (matrix @ seen[..., None])[..., 0], (11,))[10]
+    seen[10] = 1.0  # after ten observations at another position
+    found = estimator.filter_episodes(matrix, (matrix @ seen[..., None])[..., 0], (11,))[10]
     assert found[goal, 0].item() == pytest.approx(1 / 11, abs=0.01)
     assert found[slab, 0].item() > 0.3
 
 
 def test_states_from_exact_positions_are_those_of_the_environment(scenes: Scenes, push: Any, env: Any) -> None:
-    data, senses = DemonstrationData(push), Senses.of(env)
-    estimator = StateEstimator(senses)
+    data, observed = DemonstrationData(push), PixelObservations.of(env)
+    estimator = StateEstimator(observed)
     estimator.fit(scenes)
     found = estimator.state(data.transitions().observations, torch.from_numpy(scenes.positions)).numpy()
     for name in ("tool/position", "tool/velocity", "object/position", "object/relative", "goal/relative"):
-        part = senses.state[name].slice
+        part = observed.state[name].slice
         np.testing.assert_allclose(found[:, part], scenes.states[:, part], atol=1e-4, err_msg=name)
-    unknown = senses.state["object/velocity"].slice
+    unknown = observed.state["object/velocity"].slice
     np.testing.assert_allclose(
         found[:, unknown], np.broadcast_to(scenes.states[:, unknown].mean(axis=0), (len(found), 3)), atol=1e-6
     )
@@ -268,7 +269,7 @@ def test_the_same_seed_learns_the_same_from_memory_and_from_files(learner: str, 
 def test_a_training_that_died_in_any_part_ends_with_the_same_weights(
     epochs: int, push: Any, env: Any, tmp_path: Path
 ) -> None:
-    settings = {**SMALL, "detector_epochs": 2, "noise_epochs": 2, "epochs": 2}
+    settings = {**SMALL, "detector_epochs": 2, "uncertainty_epochs": 2, "epochs": 2}
     whole = agents.make("keypoints", env, **settings)
     whole.learn(push, env, seed=0)
     agent = agents.make("keypoints", env, **settings)
@@ -335,7 +336,7 @@ def acted(agent: Any, observations: Any) -> list[Any]:
     return found
 
 
-def test_what_it_cannot_learn_from_is_refused(push: Any, env: Any, make: Make) -> None:
+def test_what_it_cannot_learn_from_is_refused(env: Any, make: Make) -> None:
     with pytest.raises(ValueError, match="learns from images of lam_envs, and LamPush-v0 has none"):
         agents.make("keypoints", make("LamPush-v0"))
     with pytest.raises(ValueError, match="reads no instruction"):
@@ -344,9 +345,52 @@ def test_what_it_cannot_learn_from_is_refused(push: Any, env: Any, make: Make) -
         agents.make("keypoints", env, image_shift=3)
     with pytest.raises(ValueError, match="learner of agent keypoints is 'gail'"):
         agents.make("keypoints", env, learner="gail")
-    agent = agents.make("keypoints", env, **{**SMALL, "detector_batch_size": 1000})
-    with pytest.raises(ValueError, match="fewer than a minibatch of 1000"):
-        agent.learn(push, env, seed=0)
+
+
+def test_objects_that_may_be_absent_are_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="needs objects that are always there, and LamTable-v0 has red_cube/present"):
+        agents.make("keypoints", make("LamTable-v0", obs="pixels", **SIZE))
+
+
+def test_demonstrations_with_a_longer_tool_are_refused(env: Any, tmp_path: Path) -> None:
+    longer = {**SIZE, "tool_length_offset": 0.03}
+    data = demos.collect("LamPushPixels-v0", episodes=1, env_kwargs=longer, keep_failures=True, root=tmp_path)
+    with pytest.raises(ValueError, match=r"has tool_length_offset=0.03: the robot does not observe where its tool"):
+        agents.make("keypoints", env, **SMALL).learn(data, env, seed=0)
+
+
+def test_cameras_that_turn_are_refused(scenes: Scenes) -> None:
+    turned = scenes.pixels.copy()
+    turned[::4, 0] += 10.0
+    with pytest.raises(ValueError, match="camera 1 does not stand still, nor does it move with the tool"):
+        Triangulation(2, 2).fit(replace(scenes, pixels=turned))
+
+
+def test_an_untrained_agent_acts(env: Any) -> None:
+    agent = agents.make("keypoints", env)
+    action, _ = agent.predict(env.reset(seed=0)[0], deterministic=True)
+    assert env.action_space.contains(action)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "keywords"),
+    [
+        ("LamReachPixels-v0", {"depth": True, "cameras": ("front",)}),
+        pytest.param("LamGraspPixels-v0", {"control": "joint"}, marks=pytest.mark.slow),
+        pytest.param("LamGraspPixels-v0", {"control": "discrete"}, marks=pytest.mark.slow),
+        pytest.param("LamInsertPixels-v0", {"robot": "ur5e"}, marks=pytest.mark.slow),
+    ],
+)
+def test_it_learns_with_other_cameras_controls_and_robots(
+    env_id: str, keywords: dict[str, Any], make: Make, tmp_path: Path
+) -> None:
+    keywords = {**SIZE, **keywords}
+    env = make(env_id, **keywords)
+    data = [demos.collect(env_id, episodes=1, seed=seed, env_kwargs=keywords, root=tmp_path) for seed in (0, 1)]
+    agent = agents.make("keypoints", env, **SMALL)
+    agent.learn(data, env, seed=0)
+    action, _ = agent.predict(env.reset(seed=0)[0], deterministic=True)
+    assert env.action_space.contains(action if env.action_space.shape else np.asarray(action).item())
 
 
 def test_demonstrations_without_states_are_refused(push: Any, env: Any) -> None:
@@ -374,7 +418,7 @@ def test_it_finds_the_slab_and_the_goal_of_unseen_episodes(make: Make, tmp_path:
                 state, sums = agent.policy.estimate(rows, memory)
             memory = {**memory, **sums}
             true = env.unwrapped.features()
-            layout = agent._senses.state
+            layout = agent._observed.state
             for name in ("object/position", "goal/position"):
                 part = layout[name]
                 found = state[0, part.slice].numpy() * part.scale + part.center

@@ -60,7 +60,9 @@ TRAININGS: dict[str, Training] = {
     "diffusion of noise": Training(
         "diffusion", "LamReach-v0", {**TOKENS, "hidden_size": 32, "objective": "noise", "noise_scale": 1.0}, 2
     ),
-    "keypoints": Training("keypoints", "LamReachPixels-v0", {**SMALL, "detector_epochs": 1, "noise_epochs": 2}, 2),
+    "keypoints": Training(
+        "keypoints", "LamReachPixels-v0", {**SMALL, "detector_epochs": 1, "uncertainty_epochs": 2}, 2
+    ),
     "lam": Training("lam", "LamStack-v0", {**TOKENS, "batches": 4}, 2),
     "dagger": Training("dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),
     "hg-dagger": Training("hg-dagger", "LamReach-v0", {**SMALL, "epochs": 2, "updates_per_iteration": 10}),

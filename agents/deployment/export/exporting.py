@@ -117,7 +117,7 @@ def graph_of(agent: PolicyAgent) -> Graph:
     if isinstance(policy, LamPolicy):
         return LamGraph(observations, actions, policy)
     if isinstance(policy, KeypointPolicy):
-        return KeypointGraph(policy, _graph(policy.acting))
+        return KeypointGraph(policy, _graph(policy.state_policy))
     if isinstance(agent, BehaviorCloning):
         return ReactiveGraph(observations, actions, [each.network for each in agent.policies])
     if isinstance(policy, (SequencePolicy, EnsemblePolicy, BCPolicy)):
@@ -274,7 +274,7 @@ class _Compared:
         base: Any = agent
         while isinstance(base, ResidualAgent):
             base = base.base
-        planning = base.policy.acting if isinstance(base.policy, KeypointPolicy) else base.policy
+        planning = base.policy.state_policy if isinstance(base.policy, KeypointPolicy) else base.policy
         self._planning = planning if isinstance(planning, SequencePolicy) else None
 
     def predict(

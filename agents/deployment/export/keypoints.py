@@ -1,4 +1,4 @@
-"""Graph of agent ``keypoints``: its estimator of states, and the graph of the policy that acts on them."""
+"""Graph of agent ``keypoints``: its estimator of states, and the graph of the policy of states on them."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class KeypointGraph(Graph):
 
     Args:
         policy: Policy; its estimator is copied.
-        acting: Graph of the policy that acts on states.
+        state_graph: Graph of the policy of states on states.
     """
 
-    def __init__(self, policy: KeypointPolicy, acting: Graph) -> None:
+    def __init__(self, policy: KeypointPolicy, state_graph: Graph) -> None:
         super().__init__(policy.observation_space, policy.action_space)
-        self.estimator, self.acting = copy.deepcopy(policy.estimator), acting
+        self.estimator, self.state_graph = copy.deepcopy(policy.estimator), state_graph
         self.eval()
 
     @property
     def memory(self) -> tuple[Port, ...]:
-        """Inputs for the estimator's sums, and for the memory of the policy that acts."""
+        """Inputs for the state of the filter, and for the memory of the policy of states."""
         shape = (self.estimator.objects, 3)
         shapes = {MATRICES: (*shape, 3), VECTORS: shape}
         own = (Port(MEMORY + name, each, "float32", "memory") for name, each in shapes.items())
-        return (*own, *self.acting.memory)
+        return (*own, *self.state_graph.memory)
 
     @property
     def noise(self) -> tuple[Port, ...]:
-        """Input for the noise of the policy that acts, if it is generative."""
-        return self.acting.noise
+        """Input for the noise of the policy of states, if it is generative."""
+        return self.state_graph.noise
 
     @property
     def tokenizer(self) -> JsonObject:
         """No words: the agent reads no instruction."""
-        return self.acting.tokenizer
+        return self.state_graph.tokenizer
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """Return the action, shape (1, ...), and the next memory."""
         before = memory[MEMORY + MATRICES], memory[MEMORY + VECTORS]
-        positions, *sums = self.estimator.remembered(*self.estimator.information(observation), *before)
-        action, following = self.acting.step(self.estimator.state(observation, positions), memory, noise)
+        positions, *sums = self.estimator.filter_step(*self.estimator.information(observation), *before)
+        action, following = self.state_graph.step(self.estimator.state(observation, positions), memory, noise)
         return action, {**following, MEMORY + MATRICES: sums[0], MEMORY + VECTORS: sums[1]}

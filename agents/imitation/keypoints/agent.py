@@ -15,8 +15,8 @@ from agents.data.features import NamedFeatures
 from agents.imitation.keypoints.detector import LabeledImages
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.policy import KeypointPolicy
-from agents.imitation.keypoints.scenes import Scenes, Senses, read_scenes
-from agents.imitation.keypoints.triangulation import SeenKeypoints
+from agents.imitation.keypoints.scenes import PixelObservations, Scenes, read_scenes
+from agents.imitation.keypoints.triangulation import LabeledKeypoints
 from agents.imitation.labels import Labels
 from agents.imitation.learners import (
     BCLearnerSettings,
@@ -35,22 +35,27 @@ from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import AgentSettings, Count, CountOrZero, Positive
 from agents.types import Env, State
+from lam_envs.observation.features import ROBOT_KEY
 
 IMAGE_SETTINGS = ENCODER_SETTINGS | {"image_readout", "image_shift", "share_image_encoder"}
 """Settings of the learners that are about images."""
-SEEN_AT_ONCE = 256
+INFERENCE_BATCH_SIZE = 256
 """Observations in one forward pass."""
 
 
 class EstimatorSettings(AgentSettings):
     """Settings of the estimator of states, whatever acts on them."""
 
-    detector_epochs: Count = Field(6, description="Passes over the demonstrations to learn to find keypoints.")
+    detector_epochs: Count = Field(6, description="Epochs of the detector of keypoints.")
     detector_batch_size: Count = Field(32, description="Steps in a minibatch of the detector.")
     detector_learning_rate: Positive = Field(0.003, description="Initial learning rate of the detector.")
-    noise_epochs: Count = Field(20, description="Passes to learn the noise of keypoints.")
-    noise_batch_size: Count = Field(256, description="Steps in a minibatch to learn the noise of keypoints.")
-    noise_learning_rate: Positive = Field(0.01, description="Initial learning rate of the noise of keypoints.")
+    uncertainty_epochs: Count = Field(
+        20, description="Epochs of the network that predicts the uncertainty of keypoints."
+    )
+    uncertainty_batch_size: Count = Field(256, description="Steps in a minibatch of the uncertainty of keypoints.")
+    uncertainty_learning_rate: Positive = Field(
+        0.01, description="Initial learning rate of the uncertainty of keypoints."
+    )
     idle_steps: CountOrZero | None = Field(20, description="Steps after success to learn from; None for all.")
 
     @model_validator(mode="after")
@@ -73,17 +78,17 @@ class KeypointAgent(PolicyAgent):
     """Keypoints: finds the objects of a task in images, and acts on their positions.
 
     **Idea.** A policy that is fitted to images and actions alone has to find out by itself what matters in an image.
-    Demonstrations that were collected in simulation hold more: the state of the simulator at each step. From it
-    follows where in each image each object is. A small network learns to find these keypoints, geometry computes
-    positions from them, and a policy learns to act on the positions. When it acts, it sees images and the robot's own
+    Demonstrations that were collected in simulation hold more: the state of the simulator at each step, which gives
+    each object's pixel in each image. A small network learns to find these keypoints, geometry computes positions
+    from them, and a policy learns to act on the positions. When it acts, it observes images and the robot's own
     features, as any other agent.
 
     **Equation.** The heatmap h of an object minimizes the cross-entropy with a Gaussian around its pixel, and its
     keypoint k is the mean position of softmax(2 h). The object's pixel has the distribution N(k, s(h)^2), where s is
-    fitted by maximum likelihood. The position p minimizes the sum over cameras of |pixel(p) - k|^2 / s^2, plus what
-    is known from earlier images: a Kalman filter, in which objects move at random from step to step, with the
-    variance of their motion in the demonstrations. A goal, which never moves, is remembered when something hides it.
-    The policy minimizes the loss of its learner.
+    fitted by maximum likelihood. The rays through the keypoints of all cameras give the position by least squares,
+    weighted by 1 / s^2. A Kalman filter adds earlier images: objects move at random from step to step, with the
+    variance of their motion in the demonstrations. A goal, which never moves, is remembered while it is occluded. The
+    policy minimizes the loss of its learner.
 
     **Learner.** `learner` names the agent that learns to act on the estimated states: `bc`, `bc-rnn`, `act` or
     `diffusion`, with its loss and settings.
@@ -96,12 +101,13 @@ class KeypointAgent(PolicyAgent):
     triangulation. Kalman 1960, A New Approach to Linear Filtering and Prediction Problems.
 
     **Differences.** The networks are not trained further with the loss of the policy. Levine et al. estimate poses to
-    initialize one network, which then learns to act from images. The cameras are those of the demonstrations: each
-    stands still or moves with the tool, without turning.
+    initialize one network, which then learns to act from images. Each camera stands
+    still or moves with the tool, without rotation. Keypoints are weighted by the distance along their ray, and the
+    prior of positions is added to each estimate.
 
     **When not to use it.** Demonstrations without states of the simulator, such as those of a real robot: use `bc` or
-    `act`. Tasks in which rotations or shapes of objects decide: only positions are estimated. A hand that turns, or
-    cameras that differ by episode.
+    `act`. Tasks in which rotations or shapes of objects matter: only positions are estimated. Objects that may be
+    absent, a hand that rotates, or cameras that differ by episode.
 
     The budget of :meth:`learn` is in epochs of the policy.
 
@@ -123,15 +129,17 @@ class KeypointAgent(PolicyAgent):
     policy: KeypointPolicy
 
     def __init__(self, env: Env, **settings: Any) -> None:
-        self._senses = Senses.of(env)
-        self._features = NamedFeatures.of(self._senses.env)
+        self._observed = PixelObservations.of(env)
+        self._features = NamedFeatures.of(self._observed.env)
         super().__init__(env, **settings)
 
     def new_policy(self) -> KeypointPolicy:
         """Return an untrained policy."""
-        acting = new_policy(self.settings, self._senses.env.observation_space, self.action_space, self._features)
-        estimator = StateEstimator(self._senses)
-        return KeypointPolicy(self.observation_space, self.action_space, estimator, acting)
+        state_policy = new_policy(
+            self.settings, self._observed.env.observation_space, self.action_space, self._features
+        )
+        estimator = StateEstimator(self._observed)
+        return KeypointPolicy(self.observation_space, self.action_space, estimator, state_policy)
 
     def learn(
         self,
@@ -143,9 +151,10 @@ class KeypointAgent(PolicyAgent):
         progress: bool = False,
         run: Run | None = None,
     ) -> None:
-        """Learn to find keypoints, then how exact they are, then to act.
+        """Learn to find keypoints, then their uncertainty, then to act.
 
-        A training that is interrupted and resumed reads the states of the simulator again.
+        A training that is interrupted and resumed reads the states of the simulator again. Periodic evaluation
+        begins when the policy is trained.
 
         Args:
             demonstrations: Demonstrations of lam_envs with images, and with the states of the simulator.
@@ -156,30 +165,31 @@ class KeypointAgent(PolicyAgent):
             run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces, no states, or fewer steps than a minibatch; the budget
-                is below 1 or the seed negative; or the training diverged.
+            ValueError: The demonstrations have other spaces or no states, cameras that rotate, or a tool of another
+                length; the budget is below 1 or the seed negative; or the training diverged.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
         self.begin(data, env, run, seed=seed, budget=budget)
         settings = self.settings
-        scenes = read_scenes(data, self._senses, settings.idle_steps, progress=run.progress)
+        scenes = read_scenes(data, self._observed, settings.idle_steps, progress=run.progress)
         steps = data.transitions(idle_steps=settings.idle_steps)
         epochs = budget or settings.epochs
-        total = settings.detector_epochs + settings.noise_epochs + epochs
+        total = settings.detector_epochs + settings.uncertainty_epochs + epochs
         with run.training(self.spec.name, total, "epochs"), isolated_rng(seed):
             policy = self.new_policy()
             policy.estimator.fit(scenes)
-            training = _Training(run, seed, run.restored() or {"finished": [], "loop": None})
-            self._learn_to_see(policy.estimator, steps, scenes, training)
-            labels = Labels(Transitions(_states(policy.estimator, steps, scenes), steps.actions), scenes.lengths)
+            training = _StagedTraining(run, seed, run.restored() or {"finished": [], "loop": None})
+            states = self._train_estimator(policy.estimator, steps, scenes, training)
+            labels = Labels(Transitions(states, steps.actions), scenes.lengths)
             policy.to(torch_device(run.device))  # all of it, for periodic evaluations
-            fit_inputs(policy.acting, settings, labels, self._senses.env)  # type: ignore[arg-type]
+            fit_inputs(policy.state_policy, settings, labels, self._observed.env)  # type: ignore[arg-type]
             training.train(
-                policy.acting,
+                "policy",
+                policy.state_policy,
                 examples_of(settings, labels),
                 loop_settings(settings, epochs, len(labels)),
-                symmetry=settings.symmetry(self._senses.env),
+                symmetry=settings.symmetry(self._observed.env),
                 after_epoch=lambda done: self._evaluate(policy, env, run, done),
             )
             self.policy = policy.to("cpu").eval()
@@ -188,28 +198,36 @@ class KeypointAgent(PolicyAgent):
         self.policy = policy
         run.evaluate(policy, env, done)
 
-    def _learn_to_see(
-        self, estimator: StateEstimator, steps: Transitions, scenes: Scenes, training: _Training
-    ) -> None:
-        """Train the estimator: first the detector, then the noise of its keypoints."""
+    def _train_estimator(
+        self, estimator: StateEstimator, steps: Transitions, scenes: Scenes, training: _StagedTraining
+    ) -> torch.Tensor:
+        """Train the estimator; return the estimated states of all N steps, shape (N, features)."""
         settings = self.settings
+        images = LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered))
+        size = min(settings.detector_batch_size, len(images))
         training.train(
+            "detector",
             estimator.detector,
-            LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered)),
-            LoopSettings(settings.detector_epochs, settings.detector_batch_size, settings.detector_learning_rate),
+            images,
+            LoopSettings(settings.detector_epochs, size, settings.detector_learning_rate),
         )
-        keypoints, tool = _keypoints(estimator, steps)
-        triangulation = estimator.triangulation
+        keypoints, robot = _detected(estimator, steps)
+        triangulation, tool = estimator.triangulation, estimator.tool({ROBOT_KEY: robot})
         pixels = triangulation.pixels(torch.from_numpy(scenes.positions), tool)
-        size = min(settings.noise_batch_size, len(pixels))
+        size = min(settings.uncertainty_batch_size, len(pixels))
         training.train(
+            "uncertainty",
             triangulation,
-            SeenKeypoints(keypoints, pixels),
-            LoopSettings(settings.noise_epochs, size, settings.noise_learning_rate),
+            LabeledKeypoints(keypoints, pixels),
+            LoopSettings(settings.uncertainty_epochs, size, settings.uncertainty_learning_rate),
         )
+        with torch.no_grad():
+            information = triangulation.information(keypoints, tool)
+            positions = estimator.filter_episodes(*information, scenes.lengths)
+            return estimator.state({ROBOT_KEY: robot}, positions)
 
 
-class _Training:
+class _StagedTraining:
     """Training of several networks, one after the other, which can resume in each of them.
 
     Args:
@@ -227,6 +245,7 @@ class _Training:
 
     def train(
         self,
+        part: str,
         model: TorchModel[Any],
         examples: Examples,
         settings: LoopSettings,
@@ -236,19 +255,22 @@ class _Training:
     ) -> None:
         """Train the next network, or set its weights if it was trained before.
 
+        Args:
+            part: Name of the network.
+            model: Network.
+            examples: Examples to learn from.
+            settings: Settings of the training.
+            symmetry: Augmentation of minibatches; None for none.
+            after_epoch: Called with the number of epochs so far, with the weights that would act.
+
         Raises:
-            ValueError: There are fewer examples than a minibatch, or the training diverged.
+            ValueError: The training diverged.
         """
         number, self._number = self._number, self._number + 1
         before, self._epochs = self._epochs, self._epochs + settings.epochs
         if number < len(self._finished):
             model.load_state_dict(self._finished[number])
             return
-        if len(examples) < settings.batch_size:
-            raise ValueError(
-                f"the demonstrations have {len(examples)} steps to learn from, fewer than a minibatch of "
-                f"{settings.batch_size}: collect more, or set a smaller one"
-            )
         own_seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         with isolated_rng(own_seed):
             loop = TrainingLoop(model, examples, settings, seed=own_seed, symmetry=symmetry, device=self._run.device)
@@ -257,8 +279,10 @@ class _Training:
                 self._loop = None
             while not loop.is_done:
                 loop.epoch()
-                loop.check_finite("keypoints")
-                self._run.log(before + loop.epochs_done, **loop.logs)
+                loop.check_finite(f"keypoints ({part})")
+                self._run.log(
+                    before + loop.epochs_done, **{f"{part} {name}": values for name, values in loop.logs.items()}
+                )
                 if after_epoch is not None:
                     with loop.averaged():
                         after_epoch(before + loop.epochs_done)
@@ -267,24 +291,16 @@ class _Training:
 
 
 @torch.no_grad()
-def _keypoints(estimator: StateEstimator, steps: Transitions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return keypoints and tool of all steps, shapes (N, objects, cameras, numbers) and (N, 3)."""
-    estimator.eval()
-    found = []
-    for start in range(0, len(steps), SEEN_AT_ONCE):
-        observations = steps[start : start + SEEN_AT_ONCE].observations
-        found.append((estimator.detector(observations), estimator.tool(observations)))
-    return torch.cat([keypoints for keypoints, _ in found]), torch.cat([tool for _, tool in found])
+def _detected(estimator: StateEstimator, steps: Transitions) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return keypoints and features of the robot of all N steps.
 
-
-@torch.no_grad()
-def _states(estimator: StateEstimator, steps: Transitions, scenes: Scenes) -> torch.Tensor:
-    """Return the estimated states of all steps, shape (N, features)."""
+    Returns:
+        Shapes (N, objects, cameras, numbers) and (N, features).
+    """
     estimator.eval()
-    keypoints, tool = _keypoints(estimator, steps)
-    positions = estimator.over_episodes(*estimator.triangulation.information(keypoints, tool), scenes.lengths)
-    states = []
-    for start in range(0, len(steps), SEEN_AT_ONCE):
-        rows = slice(start, start + SEEN_AT_ONCE)
-        states.append(estimator.state(steps[rows].observations, positions[rows]))
-    return torch.cat(states)
+    keypoints, robot = [], []
+    for start in range(0, len(steps), INFERENCE_BATCH_SIZE):
+        observations = steps[start : start + INFERENCE_BATCH_SIZE].observations
+        keypoints.append(estimator.detector(observations))
+        robot.append(observations[ROBOT_KEY])
+    return torch.cat(keypoints), torch.cat(robot)

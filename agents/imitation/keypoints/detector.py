@@ -16,14 +16,14 @@ from agents.types import Tensors
 CHANNELS = 16
 STRIDE = 2
 """Pixels between two cells of a heatmap."""
-SPREAD = 1.5
+TARGET_STD = 1.5
 """Standard deviation of the distribution that a heatmap is to have around a keypoint, pixels."""
-NUMBERS = 5
+KEYPOINT_SIZE = 5
 """Numbers of a keypoint: column and row, pixels; the highest value of its heatmap; and the logarithms of the
 variances of column and row."""
-PEAK = 10.0
+PEAK_SCALE = 10.0
 """Divides the highest value of a heatmap, so that it is about as large as the other numbers."""
-SHARPNESS = 2.0
+SOFTMAX_SCALE = 2.0
 """Factor of heatmaps before their softmax: a keypoint then depends less on what is far from it."""
 
 
@@ -34,7 +34,7 @@ class LabeledImages:
     Attributes:
         steps: Steps of demonstrations with their observations.
         pixels: Column and row of each object in the image of each camera, shape (N, cameras, objects, 2); NaN where
-            it cannot be seen.
+            it is occluded or outside the image.
         chosen: Numbers of the steps that are examples; None for all.
     """
 
@@ -93,16 +93,16 @@ class KeypointDetector(TorchModel[LabeledImages]):
         """Return the keypoints of N observations, shape (N, objects, cameras, 5)."""
         found = []
         for heatmap in self.heatmaps(observations):
-            weights = (SHARPNESS * heatmap).flatten(2).softmax(dim=2).reshape(heatmap.shape)
+            weights = (SOFTMAX_SCALE * heatmap).flatten(2).softmax(dim=2).reshape(heatmap.shape)
             moments = [_moments(weights.sum(dim=2), 0, heatmap), _moments(weights.sum(dim=3), 1, heatmap)]
             (column, across), (row, down) = moments
-            found.append(torch.stack([column, row, heatmap.amax(dim=(2, 3)) / PEAK, across, down], dim=2))
+            found.append(torch.stack([column, row, heatmap.amax(dim=(2, 3)) / PEAK_SCALE, across, down], dim=2))
         return torch.stack(found, dim=2)
 
     def compute_loss(self, batch: LabeledImages) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean cross-entropy of heatmaps and Gaussian distributions around the keypoints; shape ().
 
-        Images that do not show an object do not count for it.
+        Images in which an object is occluded or absent do not count for it.
         """
         losses = []
         for camera, heatmap in enumerate(self.heatmaps(batch.steps.observations)):
@@ -111,7 +111,7 @@ class KeypointDetector(TorchModel[LabeledImages]):
             columns, rows = _cells(heatmap)
             across, down = known.nan_to_num()[..., 0, None], known.nan_to_num()[..., 1, None]
             distance = ((columns - across) ** 2)[:, :, None] + ((rows - down) ** 2)[..., None]
-            target = (-distance / (2.0 * SPREAD**2)).flatten(2).softmax(dim=2)
+            target = (-distance / (2.0 * TARGET_STD**2)).flatten(2).softmax(dim=2)
             entropy = -(target * heatmap.flatten(2).log_softmax(dim=2)).sum(dim=2)
             losses.append((entropy * is_seen).sum() / is_seen.sum().clamp(min=1))
         loss = torch.stack(losses).mean()

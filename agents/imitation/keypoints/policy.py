@@ -14,7 +14,7 @@ from agents.types import Memory, Space, State, Tensors
 from demos.datasets.statistics import Statistics
 
 MATRICES, VECTORS = "information_matrices", "information_vectors"
-"""Names of the estimator's sums in the memory."""
+"""Names of the state of the estimator's filter in the memory."""
 
 
 class KeypointPolicy(TorchPolicy[Any]):
@@ -24,35 +24,35 @@ class KeypointPolicy(TorchPolicy[Any]):
         observation_space: Space of the observations with images.
         action_space: Space of the actions.
         estimator: Estimator of states.
-        acting: Policy whose observations are states.
+        state_policy: Policy whose observations are states.
     """
 
     def __init__(
-        self, observation_space: Space, action_space: Space, estimator: StateEstimator, acting: TorchPolicy[Any]
+        self, observation_space: Space, action_space: Space, estimator: StateEstimator, state_policy: TorchPolicy[Any]
     ) -> None:
         super().__init__(observation_space, action_space)
         self.estimator = estimator
-        self.acting = acting
+        self.state_policy = state_policy
         self.eval()
 
     def compute_loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of the policy that acts, for a minibatch of states."""
-        return self.acting.compute_loss(batch)
+        """Return the loss of the policy of states, for a minibatch of states."""
+        return self.state_policy.compute_loss(batch)
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics], masked: FeatureIndices | None = None) -> None:
-        """Set the normalizer of states of the policy that acts."""
-        self.acting.fit_normalizer(statistics, masked)
+        """Set the normalizer of states of the policy of states."""
+        self.state_policy.fit_normalizer(statistics, masked)
 
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: tensors of shape (N, ...)."""
         vectors = torch.zeros(count, self.estimator.objects, 3, device=self.device)
         matrices = torch.zeros(*vectors.shape, 3, device=self.device)
-        return {MATRICES: matrices, VECTORS: vectors, **(self.acting.initial_memory(count) or {})}
+        return {MATRICES: matrices, VECTORS: vectors, **(self.state_policy.initial_memory(count) or {})}
 
     def estimate(self, observation: Tensors, memory: State) -> tuple[torch.Tensor, State]:
-        """Return the states of N observations, shape (N, features), and the estimator's sums for the next step."""
+        """Return the states of N observations, shape (N, features), and the state of the filter for the next step."""
         seen = self.estimator.information(observation)
-        positions, matrices, vectors = self.estimator.remembered(*seen, memory[MATRICES], memory[VECTORS])
+        positions, matrices, vectors = self.estimator.filter_step(*seen, memory[MATRICES], memory[VECTORS])
         return self.estimator.state(observation, positions), {MATRICES: matrices, VECTORS: vectors}
 
     def predict_action(
@@ -62,5 +62,5 @@ class KeypointPolicy(TorchPolicy[Any]):
         before = cast(State, memory)
         state, sums = self.estimate(observation, before)
         inner = {name: values for name, values in before.items() if name not in sums}
-        action, following = self.acting.predict_action(state, inner or None, deterministic=deterministic)
+        action, following = self.state_policy.predict_action(state, inner or None, deterministic=deterministic)
         return action, {**sums, **(following or {})}

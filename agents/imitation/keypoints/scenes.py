@@ -1,9 +1,10 @@
-"""Scenes of demonstrations: what the recorded states of the simulator tell about objects, to learn to see them."""
+"""Labels for the detector: positions of objects in space and in images, from the recorded states of the simulator."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -24,23 +25,27 @@ from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 POSITION, RELATIVE = "/position", "/relative"
 """Ends of the names of features that are positions, and differences between positions."""
+PRESENT = "/present"
+"""End of the names of features of objects that may be absent."""
 TOOL = "tool/position"
+OFFSET = "tool_length_offset"
+"""Keyword of an environment whose tool is longer than the robot knows."""
 RENDERED_EVERY = 2
-"""Steps between two that are rendered to know what is hidden."""
-OWN_SURFACE, HIDING = 0.02, 0.03
-"""An object is hidden where something is in front of its center by more than its own surface is (this quantile of the
-distances), plus this distance, meters."""
+"""Every second step is rendered to find occlusions."""
+OCCLUSION_QUANTILE, OCCLUSION_MARGIN = 0.02, 0.03
+"""An object is occluded where something is in front of its center by more than its own surface is (this quantile of
+the distances), plus this distance, meters."""
 
 
 @dataclass(frozen=True)
-class Senses:
-    """What an environment with images shows, and what the same environment would show with ``obs="state"``.
+class PixelObservations:
+    """Features and images that an environment observes, and the features that it would observe with ``obs="state"``.
 
     Attributes:
         cameras: Height and width of the images of each camera, pixels.
         robot: Layout of the features of the robot.
         state: Layout of the features of the state: those of the robot and of the objects.
-        objects: Positions that images must tell: names of features of the state, such as ``object/position``.
+        objects: Positions to estimate from images: names of features of the state, such as ``object/position``.
         env: The environment with ``obs="state"``.
     """
 
@@ -51,8 +56,8 @@ class Senses:
     env: Env
 
     @classmethod
-    def of(cls, env: Env) -> Senses:
-        """Return the senses of an environment.
+    def of(cls, env: Env) -> PixelObservations:
+        """Return the observed of an environment.
 
         Raises:
             ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or it gives instructions.
@@ -71,6 +76,12 @@ class Senses:
         state = cast(ManipulationEnv, state_env.unwrapped).layout
         if TOOL not in own.layout:
             raise ValueError(f"agent keypoints needs the feature {TOOL!r}; {spec.id} has {', '.join(own.layout)}")
+        uncertain = [name for name in state if name.endswith(PRESENT)]
+        if uncertain:
+            raise ValueError(
+                f"agent keypoints needs objects that are always there, and {spec.id} has {', '.join(uncertain)}: use "
+                "act"
+            )
         objects = tuple(name for name in state if name.endswith(POSITION) and name not in own.layout)
         return cls(cameras, own.layout, state, objects, state_env)
 
@@ -89,12 +100,12 @@ class Scenes:
     """Scenes of N steps of demonstrations.
 
     Attributes:
-        states: What ``obs="state"`` would have shown, without noise, shape (N, features).
+        states: Observations with ``obs="state"``, without noise, shape (N, features).
         positions: Positions of the objects, meters, shape (N, objects, 3).
         tool: Position of the tool, meters, shape (N, 3).
         pixels: Column and row of each object's position in the image of each camera, shape (N, cameras, objects, 2);
-            NaN where it is hidden or outside the image, and in the steps that are not rendered.
-        rendered: Numbers of the steps that were rendered to know what is hidden: every second step of an episode.
+            NaN where it is occluded or outside the image, and in the steps that are not rendered.
+        rendered: Numbers of the steps that were rendered to find occlusions: every second step of an episode.
         poses: Poses of the cameras in the world, shape (N, cameras, 4, 4); see ``env.unwrapped.camera_matrices``.
         intrinsics: Intrinsics of the cameras, pixels, shape (cameras, 3, 3): their means.
         lengths: Number of steps of each episode.
@@ -123,13 +134,13 @@ class _Step:
 
 
 def read_scenes(
-    data: DemonstrationData, senses: Senses, idle_steps: int | None = None, *, progress: bool = False
+    data: DemonstrationData, observed: PixelObservations, idle_steps: int | None = None, *, progress: bool = False
 ) -> Scenes:
     """Compute the scenes of demonstrations from the states of the simulator that are recorded with them.
 
     Args:
         data: Demonstrations with images.
-        senses: Senses of their environment.
+        observed: Observations of their environment.
         idle_steps: Leave out steps that are more than this many after success; None for all steps.
         progress: Show a progress bar.
 
@@ -138,19 +149,16 @@ def read_scenes(
     """
     lengths = tuple(each.length if idle_steps is None else each.useful_length(idle_steps) for each in data.episodes)
     steps: list[_Step] = []
-    environments = [_state_env(dataset, senses) for dataset in data.datasets]
-    try:
+    with ExitStack() as stack:
+        environments = [_state_env(dataset, observed, stack) for dataset in data.datasets]
         episodes = zip(data.episodes, lengths, data.iterate_episodes(), strict=True)
         for facts, length, episode in track(episodes, "reading scenes", total=len(lengths), disable=not progress):
             if STATE not in episode.infos:
                 raise ValueError(
                     f"episode {facts.index} of dataset {data.datasets[facts.dataset].id} has no states of the "
-                    f"simulator (info {STATE!r}), which keypoints learns to see from: collect it with demos collect"
+                    f"simulator (info {STATE!r}), from which keypoints learns: collect it with demos collect"
                 )
-            steps += _scenes(environments[facts.dataset], episode, length, senses)
-    finally:
-        for env in environments:
-            env.close()
+            steps += _scenes(environments[facts.dataset], episode, length, observed)
     stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}
     starts = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
     rendered = np.flatnonzero((np.arange(len(steps)) - starts) % RENDERED_EVERY == 0)
@@ -174,38 +182,45 @@ def _visible(pixels: Array) -> Array:
         return pixels[..., :2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an object that no image of a camera contains
-        own = np.nanquantile(in_front, OWN_SURFACE, axis=0)
-    return np.where((in_front < own + HIDING)[..., None], pixels[..., :2], np.nan)
+        own = np.nanquantile(in_front, OCCLUSION_QUANTILE, axis=0)
+    return np.where((in_front < own + OCCLUSION_MARGIN)[..., None], pixels[..., :2], np.nan)
 
 
-def _state_env(dataset: minari.MinariDataset, senses: Senses) -> ManipulationEnv:
-    """Make the environment of a dataset with ``obs="state"``."""
-    env = make_env(dataset, obs="state", depth=True).unwrapped
-    if not isinstance(env, ManipulationEnv) or list(env.layout) != list(senses.state):
+def _state_env(dataset: minari.MinariDataset, observed: PixelObservations, stack: ExitStack) -> ManipulationEnv:
+    """Make the environment of a dataset with ``obs="state"``, which the stack closes."""
+    env = make_env(dataset, obs="state", depth=True)
+    stack.callback(env.close)
+    own = env.unwrapped
+    if not isinstance(own, ManipulationEnv) or dict(own.layout) != dict(observed.state):
         raise ValueError(
             f"dataset {dataset.id} has other objects than the environment; expected one with the features "
-            f"{', '.join(senses.state)}"
+            f"{', '.join(observed.state)}"
         )
-    return env
+    if env.spec is not None and env.spec.kwargs.get(OFFSET):
+        raise ValueError(
+            f"dataset {dataset.id} has {OFFSET}={env.spec.kwargs[OFFSET]}: the robot does not observe where its tool "
+            "is. Collect demonstrations without it"
+        )
+    return own
 
 
-def _scenes(env: ManipulationEnv, episode: Episode, length: int, senses: Senses) -> Iterator[_Step]:
+def _scenes(env: ManipulationEnv, episode: Episode, length: int, observed: PixelObservations) -> Iterator[_Step]:
     """Yield the scenes of the first steps of an episode."""
     for number, recorded in enumerate(episode.infos[STATE][:length]):
         env.set_state(recorded)
         features = env.features()
-        points = np.stack([features[name] for name in senses.objects])
+        points = np.stack([features[name] for name in observed.objects])
         matrices, pixels = [], []
-        for camera, (height, width) in senses.cameras.items():
+        for camera, (height, width) in observed.cameras.items():
             matrices.append(env.camera_matrices(width, height)[camera])
             if number % RENDERED_EVERY == 0:
                 depth = env.camera_images([camera], width, height)[camera + DEPTH_SUFFIX][..., 0]
                 pixels.append(_projected(matrices[-1], depth, points))
             else:
                 pixels.append(np.full((len(points), 3), np.nan))
-        values = np.concatenate([features[name] for name in senses.state])
+        values = np.concatenate([features[name] for name in observed.state])
         yield _Step(
-            senses.state.encode(values.tolist()),
+            observed.state.encode(values.tolist()),
             points.astype(np.float32),
             features[TOOL].astype(np.float32),
             np.stack(pixels).astype(np.float32),

@@ -1,4 +1,4 @@
-"""Positions of objects from their keypoints in the images of several cameras, with how sure they are."""
+"""Positions of objects from their keypoints in the images of several cameras, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.imitation.keypoints.detector import NUMBERS
+from agents.imitation.keypoints.detector import KEYPOINT_SIZE
 from agents.imitation.keypoints.scenes import Scenes
 from agents.policies.torch_policy import TorchModel
 
-UNITS = 16
+HIDDEN_UNITS = 16
 LOG_STD = -1.0, 4.0
 """Range of the logarithm of the standard deviation of a keypoint, pixels."""
 MIN_SPREAD = 0.002
-"""Smallest standard deviation of positions that is assumed before any image is seen, meters."""
-NEAR = 0.01
+"""Smallest standard deviation of the prior positions, meters."""
+MAX_ERROR = 0.02
+"""Largest error of the model of a camera, as a fraction of the width of its images."""
+MIN_DEPTH = 0.01
 """Smallest distance from a camera at which a point has a pixel, meters."""
-ROUNDS = 2
-"""Rounds of the least squares: pixels at the distance of the object are weighted by the last estimate of it."""
+ITERATIONS = 2
+"""Iterations of the least squares, in each of which the distance to the object follows from the last estimate."""
 
 
 @dataclass(frozen=True)
-class SeenKeypoints:
+class LabeledKeypoints:
     """Keypoints of N steps, and where they should have been. Indexing gives a minibatch.
 
     Attributes:
@@ -40,21 +42,21 @@ class SeenKeypoints:
         """Return the number of steps, N."""
         return len(self.pixels)
 
-    def __getitem__(self, rows: object) -> SeenKeypoints:
+    def __getitem__(self, rows: object) -> LabeledKeypoints:
         """Return some of the steps."""
-        return SeenKeypoints(self.keypoints[rows], self.pixels[rows])  # type: ignore[index]
+        return LabeledKeypoints(self.keypoints[rows], self.pixels[rows])  # type: ignore[index]
 
-    def to(self, device: torch.device) -> SeenKeypoints:
+    def to(self, device: torch.device) -> LabeledKeypoints:
         """Return the steps, with the same shapes, on a device."""
-        return SeenKeypoints(self.keypoints.to(device), self.pixels.to(device))
+        return LabeledKeypoints(self.keypoints.to(device), self.pixels.to(device))
 
 
-class Triangulation(TorchModel[SeenKeypoints]):
-    """Least squares of the rays through keypoints, weighted by the noise of each keypoint.
+class Triangulation(TorchModel[LabeledKeypoints]):
+    """Least squares of the rays through keypoints, weighted by the uncertainty of each keypoint.
 
-    Each camera either stands still or moves with the tool, without turning: the camera on the hand of a gripper that
-    points down. A small network learns the noise of a keypoint from its heatmap, so a hidden object has little
-    weight. Its position is then what is known from other images, and from the demonstrations.
+    Each camera either stands still or moves with the tool, without rotation, such as the camera on the hand of a
+    gripper that points down. A small network predicts the uncertainty of a keypoint from its heatmap, so an occluded
+    object has little weight. The prior is a Gaussian around the mean position in the demonstrations.
 
     Args:
         cameras: Number of cameras.
@@ -64,35 +66,57 @@ class Triangulation(TorchModel[SeenKeypoints]):
     def __init__(self, cameras: int, objects: int) -> None:
         super().__init__()
         self.networks = nn.ModuleList(
-            nn.Sequential(nn.Linear(NUMBERS - 2, UNITS), nn.Tanh(), nn.Linear(UNITS, 1))
+            nn.Sequential(nn.Linear(KEYPOINT_SIZE - 2, HIDDEN_UNITS), nn.Tanh(), nn.Linear(HIDDEN_UNITS, 1))
             for _ in range(objects * cameras)
         )
         self.shape = objects, cameras
         # A camera's center: this vector, plus the position of the tool if it moves with the tool, meters.
         self.register_buffer("centers", torch.zeros(cameras, 3))
-        self.register_buffer("moves", torch.zeros(cameras, 1))
-        self.register_buffer("rotations", torch.zeros(cameras, 3, 3))  # from the camera's frame to the world's
+        self.register_buffer("is_on_hand", torch.zeros(cameras, 1))
+        self.register_buffer(
+            "rotations", torch.eye(3).repeat(cameras, 1, 1)
+        )  # from the camera's frame to the world's
         self.register_buffer("intrinsics", torch.eye(3).repeat(cameras, 1, 1))
         self.register_buffer("mean", torch.zeros(objects, 3))
         self.register_buffer("precision", torch.ones(objects, 3))
 
     def fit(self, scenes: Scenes) -> None:
-        """Set the model of the cameras, and what is known of positions before any image is seen."""
+        """Fit the model of the cameras and the prior of positions.
+
+        Raises:
+            ValueError: A camera neither stands still nor moves with the tool without rotation.
+        """
         centers = scenes.poses[:, :, :3, 3].astype(np.float64)
         offsets = centers - scenes.tool[:, None]
-        moves = offsets.std(axis=0).max(axis=1) < centers.std(axis=0).max(axis=1)
-        chosen = np.where(moves[:, None], offsets.mean(axis=0), centers.mean(axis=0))
+        is_on_hand = offsets.std(axis=0).max(axis=1) < centers.std(axis=0).max(axis=1)
+        chosen = np.where(is_on_hand[:, None], offsets.mean(axis=0), centers.mean(axis=0))
         first, _, last = np.linalg.svd(scenes.poses[:, :, :3, :3].astype(np.float64).mean(axis=0))
+        first[..., 2] *= np.sign(np.linalg.det(first @ last))[:, None]
         spread = np.maximum(scenes.positions.std(axis=0), MIN_SPREAD)
         for name, values in (
             ("centers", chosen),
-            ("moves", moves[:, None].astype(np.float64)),
+            ("is_on_hand", is_on_hand[:, None].astype(np.float64)),
             ("rotations", first @ last),  # the rotation that is closest to the mean
             ("intrinsics", scenes.intrinsics),
             ("mean", scenes.positions.mean(axis=0)),
             ("precision", 1.0 / spread**2),
         ):
             self.get_buffer(name).copy_(torch.from_numpy(np.asarray(values)))
+        self._check_cameras(scenes)
+
+    def _check_cameras(self, scenes: Scenes) -> None:
+        """Check that the model of the cameras gives the pixels of the labels."""
+        expected = self.pixels(torch.from_numpy(scenes.positions), torch.from_numpy(scenes.tool)).transpose(1, 2)
+        errors = np.linalg.norm(expected.numpy() - scenes.pixels, axis=3)
+        for camera, intrinsics in enumerate(scenes.intrinsics):
+            known = errors[:, camera][~np.isnan(errors[:, camera])]
+            largest = MAX_ERROR * 2.0 * float(intrinsics[0, 2])
+            if known.size and np.quantile(known, 0.95) > largest:
+                raise ValueError(
+                    f"camera {camera + 1} does not stand still, nor does it move with the tool without rotation: its "
+                    f"pixels are wrong by {np.quantile(known, 0.95):.2g} (95% quantile); expected at most "
+                    f"{largest:.2g}. Use demonstrations with control='ee' and without randomized cameras"
+                )
 
     def pixels(self, positions: torch.Tensor, tool: torch.Tensor) -> torch.Tensor:
         """Return where the cameras would see positions, shape (N, objects, cameras, 2).
@@ -104,7 +128,7 @@ class Triangulation(TorchModel[SeenKeypoints]):
         away = positions[:, :, None] - self._centers(tool)[:, None]
         seen = torch.einsum("cki,nock->noci", self.get_buffer("rotations"), away)
         focal, principal = self._focal
-        return seen[..., :2] / seen[..., 2:].clamp(min=NEAR) * focal + principal
+        return seen[..., :2] / seen[..., 2:].clamp(min=MIN_DEPTH) * focal + principal
 
     def log_std(self, keypoints: torch.Tensor) -> torch.Tensor:
         """Return the logarithm of the standard deviation of keypoints, pixels, shape (N, objects, cameras)."""
@@ -113,7 +137,7 @@ class Triangulation(TorchModel[SeenKeypoints]):
         return torch.cat(found, dim=1).reshape(len(rows), *self.shape).clamp(*LOG_STD)
 
     def information(self, keypoints: torch.Tensor, tool: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what N observations tell about positions, as a matrix and a vector of information.
+        """Return what N observations contribute to the estimate of positions, as information matrices and vectors.
 
         A Gaussian with precision matrix A and mean m has the information A and A m. That of several observations adds
         up.
@@ -130,13 +154,13 @@ class Triangulation(TorchModel[SeenKeypoints]):
         ahead = torch.cat([(keypoints[..., :2] - principal) / focal, torch.ones_like(keypoints[..., :1])], dim=-1)
         rays = torch.einsum("cij,nocj->noci", self.get_buffer("rotations"), ahead)
         rays = rays / rays.square().sum(dim=-1, keepdim=True).sqrt()
-        # Directions across a ray, in which a keypoint tells where the object is.
+        # A keypoint constrains the position across its ray, not along it.
         projection = torch.eye(3, device=rays.device) - rays[..., :, None] * rays[..., None, :]
-        sure = (-2.0 * self.log_std(keypoints)).exp()
+        precision = (-2.0 * self.log_std(keypoints)).exp()
         mean = self.get_buffer("mean").expand(len(tool), -1, -1)
-        for _ in range(ROUNDS):
-            distance = (mean[:, :, None] - centers).square().sum(dim=-1)
-            weights = (sure * focal.square().mean(dim=1) / distance)[..., None, None]
+        for _ in range(ITERATIONS):
+            distance = (mean[:, :, None] - centers).square().sum(dim=-1).clamp(min=MIN_DEPTH**2)
+            weights = (precision * focal.square().mean(dim=1) / distance)[..., None, None]
             matrix = (weights * projection).sum(dim=2)
             vector = (weights * projection @ centers[..., None]).sum(dim=2)[..., 0]
             mean = self.positions(matrix, vector)
@@ -152,7 +176,7 @@ class Triangulation(TorchModel[SeenKeypoints]):
         precision, mean = self.get_buffer("precision"), self.get_buffer("mean")
         return (inverse(matrix + torch.diag_embed(precision)) @ (vector + precision * mean)[..., None])[..., 0]
 
-    def compute_loss(self, batch: SeenKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def compute_loss(self, batch: LabeledKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean negative log-likelihood of pixels around keypoints, without its constant; shape ()."""
         log_std = self.log_std(batch.keypoints)
         squares = (batch.keypoints[..., :2] - batch.pixels).square().sum(dim=-1)
@@ -167,7 +191,7 @@ class Triangulation(TorchModel[SeenKeypoints]):
 
     def _centers(self, tool: torch.Tensor) -> torch.Tensor:
         """Return the centers of the cameras, meters, shape (N, cameras, 3)."""
-        return self.get_buffer("centers") + self.get_buffer("moves") * tool[:, None]
+        return self.get_buffer("centers") + self.get_buffer("is_on_hand") * tool[:, None]
 
 
 def inverse(matrix: torch.Tensor) -> torch.Tensor:
