@@ -216,7 +216,7 @@ def test_errors_say_what_to_do(reach: Any, make: Make) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             adapt(root / "bc", env, home, **keywords)
-    with pytest.raises(ValueError, match="agent ppo does not learn from labels: use --method reward"):
+    with pytest.raises(ValueError, match="agent ppo cannot be trained further on labels: use --method reward"):
         adapt(root / "ppo", env, home, **few)
     with pytest.raises(ValueError, match="to other dynamics, not to other spaces"):
         adapt(root / "bc", env, make("LamGrasp-v0"), **few)

@@ -38,7 +38,8 @@ def trainable_policies(agent: PolicyAgent) -> list[TorchPolicy[Any]]:
         if agent.spec.takes_several_environments:
             raise ValueError(f"agent {agent.spec.name} is trained further by: python -m agents finetune")
         raise ValueError(
-            f"agent {agent.spec.name} cannot be trained further on labels: use --method reward, or an agent such as bc or act"
+            f"agent {agent.spec.name} cannot be trained further on labels: use --method reward, or an agent such as "
+            "bc or act"
         )
     return list(found)
 
