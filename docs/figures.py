@@ -45,8 +45,8 @@ SUITES = {
     ),
     "vision": (
         "Policies that learn from images",
-        "Success of `bc` and `keypoints` with two cameras of 84x84 pixels and features of the robot, without positions of "
-        "objects. `keypoints` reads in the demonstrations where objects are, and learns to find them in images.",
+        "Success of `bc` and `keypoints` with two cameras of 84x84 pixels and features of the robot, without "
+        "positions of objects. `keypoints` also learns from object positions that the simulator recorded.",
     ),
     "scenes": (
         "Drawer, conveyor, clutter and table",
