@@ -32,7 +32,8 @@ class TorchModel(nn.Module, ABC, Generic[BatchType]):
             batch: Minibatch of N examples on the network's device.
 
         Returns:
-            The loss, shape (), and its parts for the log, each of shape ().
+            The loss, shape (), and its parts for the log, each of shape (). If the examples are of G groups, also
+            the weighted sum of their losses, ``losses``, and the sum of the weights, ``weights``, of shape (G,) each.
         """
 
     def augment(self, batch: BatchType) -> BatchType:

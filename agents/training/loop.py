@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -84,11 +84,15 @@ class TrainingLoop(Generic[PolicyType]):
         symmetry: Augments minibatches; None leaves them.
         device: ``auto``, ``cpu`` or ``cuda``.
         sampler: Draws the examples of each epoch; by default, each of them once in random order.
+        groups: Names of the groups of examples, in the order in which the policy's ``compute_loss`` returns their
+            losses; empty for none.
 
     Attributes:
         policy: Policy as it is now.
         epochs_done: Number of epochs so far.
         logs: Numbers of the last epoch by name: ``loss`` of its first minibatch, and ``validation loss``.
+        mean_loss: Mean loss of the examples of the last epoch; None without groups.
+        group_losses: Mean loss of each group in the last epoch by name, without groups that were not drawn.
     """
 
     def __init__(
@@ -102,10 +106,14 @@ class TrainingLoop(Generic[PolicyType]):
         symmetry: Symmetry | None = None,
         device: str = "auto",
         sampler: Sampler | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         self.policy = policy.to(torch_device(device))
         self.epochs_done = 0
         self.logs: dict[str, float] = {}
+        self.mean_loss: float | None = None
+        self.group_losses: dict[str, float] = {}
+        self._groups = tuple(groups)
         self._examples = examples
         self._settings = settings
         self._validation = validation
@@ -140,8 +148,9 @@ class TrainingLoop(Generic[PolicyType]):
             group["lr"] = rate
         self.policy.train()
         self.logs = {}
+        sums = torch.zeros(2, len(self._groups), dtype=torch.float64, device=self.policy.device)
         for batch in self._minibatches():
-            loss = self._loss(batch)
+            loss, parts = self._loss(batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_value_(self.policy.parameters(), LARGEST_GRADIENT)
@@ -149,9 +158,13 @@ class TrainingLoop(Generic[PolicyType]):
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._settings.max_grad_norm)
             self._optimizer.step()
             self._update_average()
+            if self._groups:
+                sums += torch.stack([parts["losses"], parts["weights"]])
             if not self.logs:
                 self.logs = {"loss": float(loss.detach() if self._processes is None else self._processes.mean(loss))}
         self.policy.eval()
+        if self._groups:
+            self._set_means(sums)
         self.epochs_done += 1
         if self._validation is not None:
             loss_now = self._validation_loss(self._validation)
@@ -160,15 +173,24 @@ class TrainingLoop(Generic[PolicyType]):
                 self._best, self._best_at = loss_now, self.epochs_done
                 self._best_weights = copy.deepcopy(self._result_weights())
 
-    def _loss(self, batch: Any) -> torch.Tensor:
-        """Return the loss of a training minibatch, or of this process's part of it if there are several processes."""
+    def _set_means(self, sums: torch.Tensor) -> None:
+        """Set the mean losses of an epoch.
+
+        Args:
+            sums: Weighted sum of the losses of each group, and sum of the weights, shape (2, groups). With several
+                processes, those of this process's examples.
+        """
+        losses, weights = (sums if self._processes is None else self._processes.mean(sums)).tolist()
+        self.mean_loss = sum(losses) / sum(weights)
+        by_group = zip(self._groups, losses, weights, strict=True)
+        self.group_losses = {name: loss / weight for name, loss, weight in by_group if weight > 0.0}
+
+    def _loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of a training minibatch, or of this process's part if there are several, and its parts."""
         is_lower = self._settings.precision == "bfloat16"
         with torch.autocast(self.policy.device.type, torch.bfloat16) if is_lower else nullcontext():
             changed = self.policy.augment(batch)
-            loss: torch.Tensor = (
-                self.policy.compute_loss(changed)[0] if self._processes is None else self._processes.loss(changed)
-            )
-        return loss
+            return self.policy.compute_loss(changed) if self._processes is None else self._processes.loss(changed)
 
     def share(self, group: ProcessGroup | None) -> None:
         """Share the work of each minibatch with other processes, whose loops have the same state.

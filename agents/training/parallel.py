@@ -45,7 +45,7 @@ class Divisible(Protocol):
 
 
 class _Loss(nn.Module):
-    """Loss of a policy as the output of a module, which ``DistributedDataParallel`` needs."""
+    """Loss of a policy, and its parts, as the output of a module, which ``DistributedDataParallel`` needs."""
 
     def __init__(self, policy: TorchModel[Any]) -> None:
         super().__init__()
@@ -53,9 +53,9 @@ class _Loss(nn.Module):
         # DistributedDataParallel warns if it searches for weights without a gradient and finds none.
         self.unused = nn.Parameter(torch.zeros(1))
 
-    def forward(self, batch: Any) -> torch.Tensor:
-        """Return the loss of a minibatch, shape ()."""
-        return self.policy.compute_loss(batch)[0]
+    def forward(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of a minibatch, shape (), and its parts."""
+        return self.policy.compute_loss(batch)
 
 
 class ProcessGroup:
@@ -82,10 +82,10 @@ class ProcessGroup:
                 _Loss(policy), find_unused_parameters=True, broadcast_buffers=False
             )
 
-    def loss(self, batch: Divisible) -> torch.Tensor:
-        """Return the loss of this process's part of a minibatch, shape ().
+    def loss(self, batch: Divisible) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the loss of this process's part of a minibatch, shape (), and the parts of this loss.
 
-        The mean of all processes is the loss of the whole minibatch.
+        The mean loss of all processes is that of the whole minibatch.
 
         Args:
             batch: Whole minibatch, the same in all processes.
@@ -100,11 +100,11 @@ class ProcessGroup:
         first, end = (len(batch) * rank // self.count for rank in (self.rank, self.rank + 1))
         part = batch[first:end]
         share = self._policy.loss_weight(part) / self._policy.loss_weight(batch)
-        loss: torch.Tensor = self._module(part) * (share * self.count)
-        return loss
+        loss, logs = self._module(part)
+        return loss * (share * self.count), logs
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the mean of a number of each process, shape (); all processes have to call this."""
+        """Return the mean of tensors of one shape, one of each process; all processes have to call this."""
         total = value.detach().clone()
         dist.all_reduce(total)
         return total / self.count

@@ -82,8 +82,13 @@ TRAININGS: dict[str, Training] = {
 }
 
 
+MEANS = ("mean loss", "loss/")
+"""Beginnings of the names of metrics that are not recorded: means over the minibatches of an epoch, in total and by
+group of demonstrations. The record has the loss of one minibatch, and the norms of all weights."""
+
+
 class Noted(Run):
-    """Run that saves the numbers that it is to show or log."""
+    """Run that saves the numbers that it is to show or log, except for means over epochs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,8 +96,9 @@ class Noted(Run):
 
     def log_to_tensorboard(self, done: int, metrics: Mapping[str, float]) -> None:
         """Save the metrics, in the order of their names."""
-        if metrics:
-            self.numbers.append([float(done), *(float(metrics[name]) for name in sorted(metrics))])
+        recorded = sorted(name for name in metrics if not name.startswith(MEANS))
+        if recorded:
+            self.numbers.append([float(done), *(float(metrics[name]) for name in recorded)])
         super().log_to_tensorboard(done, metrics)
 
 

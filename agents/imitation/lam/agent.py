@@ -224,7 +224,11 @@ class Lam(PolicyAgent):
         loop.epoch()
         loop.check_finite(self.spec.name)
         self.policy = loop.policy
-        run.log(loop.epochs_done, **loop.logs)
+        by_group = {f"loss/{group}": loss for group, loss in loop.group_losses.items()}
+        run.log_to_tensorboard(loop.epochs_done, loop.logs | by_group)
+        # The loss of one minibatch is noisy: the progress bar shows the mean.
+        if loop.mean_loss is not None:
+            run.log(loop.epochs_done, **{"mean loss": loop.mean_loss})
         with loop.averaged() as acting:
             policies = [policy_in(Interface.of(each), acting.network, self.settings) for each in environments]
             run.evaluate_each(policies, environments, loop.epochs_done)

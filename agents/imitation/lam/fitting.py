@@ -140,6 +140,7 @@ class Fit:
             seed=self.seed,
             device=self.device,
             sampler=self.mixture.sampler(settings.batch_size, settings.batches, self.shares),
+            groups=self.mixture.groups,
         )
 
 

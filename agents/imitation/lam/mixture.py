@@ -206,6 +206,7 @@ class Mixture:
         schema: Entities.
         robots: Names of the robots.
         action_size: Largest number A of numbers in an action.
+        groups: Names of the groups of sources (:attr:`Source.group`).
         parsed: All different sentences.
     """
 
@@ -214,6 +215,7 @@ class Mixture:
     ) -> None:
         self.sources = list(sources)
         self.schema, self.robots, self.action_size = schema, tuple(robots), action_size
+        self.groups = tuple(sorted({source.group for source in sources}))
         self.parsed: list[ParsedSentence] = []
         self._starts: Rows = np.cumsum([0, *map(len, sources)])
         self._horizon = horizon
@@ -245,6 +247,7 @@ class Mixture:
                     "sentences": torch.tensor(numbers),
                     "robots": torch.full((count,), 1 + list(robots).index(source.interface.robot)),
                     "is_cartesian": torch.full((count,), source.interface.is_cartesian),
+                    "groups": torch.tensor([name == source.group for name in self.groups]).expand(count, -1),
                 }
             )
         self._mentions = torch.tensor([each.mentions for each in self.parsed])
@@ -315,13 +318,12 @@ class Mixture:
             shares: Relative sampling weight of each group of sources (:attr:`Source.group`); by default its number
                 of steps.
         """
-        names = sorted({source.group for source in self.sources})
-        members = [[number for number, each in enumerate(self.sources) if each.group == name] for name in names]
+        members = [[number for number, each in enumerate(self.sources) if each.group == name] for name in self.groups]
         steps = [
             np.concatenate([np.arange(self._starts[number], self._starts[number + 1]) for number in group])
             for group in members
         ]
-        share = np.array([len(each) for each in steps] if shares is None else [shares[name] for name in names])
+        share = np.array([len(each) for each in steps] if shares is None else [shares[name] for name in self.groups])
         readers = [self._readers[self._reader_of_source[group[0]]] for group in members]
         has_images = np.array([self.sources[group[0]].images is not None for group in members])
         is_large = np.array([sum(name is not None for name in reader.names) > SMALL_SCENE for reader in readers])

@@ -155,8 +155,10 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     def compute_loss(self, batch: LamBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the loss of a minibatch; see :class:`TorchPolicy`."""
-        loss = self.network.loss(batch, self.decay)
-        return loss, {"loss": loss.detach()}
+        errors = self.network.errors(batch, self.decay)
+        loss = errors.mean()
+        by_group = {} if batch.groups is None else errors.by_group(batch.groups)
+        return loss, {"loss": loss.detach(), **by_group}
 
     def augment(self, batch: LamBatch) -> LamBatch:
         """Return a minibatch with robots, instructions and words hidden, images shifted, and noise for ``flow``."""

@@ -83,7 +83,8 @@ def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, 
     run = Noted(episodes=1, evaluations=1)
     agent.learn(both, [reach, grasp], seed=0, budget=1, run=run)
     assert list(run.numbers) == [
-        "loss", "success/1 LamReach-v0", "success/2 LamGrasp-v0 instruct=True robot=xarm6", "success",
+        "loss", "loss/grasp panda ee", "loss/reach panda ee", "mean loss",
+        "success/1 LamReach-v0", "success/2 LamGrasp-v0 instruct=True robot=xarm6", "success",
     ]  # fmt: skip
     assert agent.training is not None
     assert agent.training["demonstrations"]["episodes"] == 12
@@ -97,6 +98,20 @@ def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, 
         assert loaded.predict(observations)[0].shape == (3, 4)
     same, _ = agents.load(folder, reach).predict(observations_of(reach, range(3)))
     np.testing.assert_array_equal(same, agent.predict(observations_of(reach, range(3)))[0])
+
+
+def test_the_log_has_the_mean_loss_of_each_task(both: Any, make: Make) -> None:
+    env, run = make("LamReach-v0"), Noted()
+    learned(env, both, budget=3, run=run, batches=1)
+    reach, grasp = (run.numbers[f"loss/{task} panda ee"] for task in ("reach", "grasp"))
+    for first, mean, second in zip(reach, run.numbers["mean loss"], grasp, strict=True):
+        assert min(first, second) < mean < max(first, second)
+    # The only minibatch of an epoch is its first one.
+    assert run.numbers["mean loss"] == pytest.approx(run.numbers["loss"], rel=1e-5)
+    alone = Noted()
+    learned(env, both[0], budget=2, run=alone)
+    assert alone.numbers["loss/reach panda ee"] == alone.numbers["mean loss"]
+    assert len(alone.numbers["mean loss"]) == 2
 
 
 def test_masked_features_do_not_change_the_actions_of_a_saved_model(both: Any, make: Make, tmp_path: Path) -> None:
@@ -277,7 +292,7 @@ def test_a_model_learns_two_easy_tasks(make: Make, tmp_path: Path) -> None:
     data = [demos.collect(f"Lam{task}-v0", episodes=30, seed=1, root=tmp_path) for task in ("Reach", "Grasp")]
     agent: Lam = agents.make("lam", environments[0])
     agent.learn(data, environments, seed=0, budget=6)
-    folder = agent.save(tmp_path / "lam")
+    folder = agent.save(tmp_path / "saved")
     for env in environments:
         assert agents.evaluate(agents.load(folder, env), env, seeds=range(5000, 5030)).success_rate >= 0.8
 

@@ -11,7 +11,7 @@ import torch
 
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.geometry import RELATIONS, directions, relations
-from agents.imitation.lam.networks.batch import LamBatch, chunk_loss, gripper_first, gripper_last
+from agents.imitation.lam.networks.batch import LamBatch, absolute_errors, gripper_first, gripper_last
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.policies.transformer import Attention
@@ -41,7 +41,14 @@ def test_the_loss_is_that_of_numpy() -> None:
         unused, unused, unused, unused, unused,
         torch.from_numpy(actions), torch.from_numpy(is_used), torch.from_numpy(is_pad), unused,
     )  # fmt: skip
-    assert float(chunk_loss(torch.from_numpy(predicted), batch, 0.9)) == pytest.approx(expected, rel=1e-5)
+    errors = absolute_errors(torch.from_numpy(predicted), batch, 0.9)
+    assert float(errors.mean()) == pytest.approx(expected, rel=1e-5)
+    groups = np.array([[True, False, False], [False, True, False], [True, False, False]])
+    sums = errors.by_group(torch.from_numpy(groups))
+    for number, rows in enumerate(([0, 2], [1])):
+        expected = np.average(np.abs(predicted - actions)[rows], weights=weights[rows])
+        assert float(sums["losses"][number] / sums["weights"][number]) == pytest.approx(expected, rel=1e-5)
+    assert sums["weights"][2] == 0.0
 
 
 def test_padded_steps_and_unused_numbers_carry_no_gradient(make: Make) -> None:
@@ -51,7 +58,8 @@ def test_padded_steps_and_unused_numbers_carry_no_gradient(make: Make) -> None:
     is_pad, is_used = torch.zeros_like(batch.is_pad), torch.ones_like(batch.is_used)
     is_pad[0, 2:], is_used[1, 3] = True, False
     predicted = torch.zeros_like(batch.actions, requires_grad=True)
-    chunk_loss(predicted, replace(batch, is_pad=is_pad, is_used=is_used), 0.9).backward()  # type: ignore[no-untyped-call]
+    errors = absolute_errors(predicted, replace(batch, is_pad=is_pad, is_used=is_used), 0.9)
+    errors.mean().backward()  # type: ignore[no-untyped-call]
     gradient = predicted.grad
     assert gradient is not None
     assert not gradient[0, 2:].any()

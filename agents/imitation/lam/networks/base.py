@@ -12,7 +12,7 @@ from torch import nn
 
 from agents.imitation.lam.entities import POSITION, EntityTable, Schema
 from agents.imitation.lam.language import SentenceEncoder, SentenceEncoderName
-from agents.imitation.lam.networks.batch import LamBatch
+from agents.imitation.lam.networks.batch import LamBatch, WeightedErrors
 from agents.imitation.lam.networks.heads import Head, HeadName
 from agents.policies.encoders.images import Readout
 from agents.policies.normalizer import MAX_STANDARDIZED, MIN_STD
@@ -92,15 +92,15 @@ class ChunkNetwork(nn.Module, ABC):
         hidden, motion = self.encode(batch)
         return self.head.chunk(hidden, motion, batch.is_used, noise)
 
-    def loss(self, batch: LamBatch, decay: float) -> torch.Tensor:
-        """Return the loss of a minibatch, shape ().
+    def errors(self, batch: LamBatch, decay: float) -> WeightedErrors:
+        """Return the errors of a minibatch; their mean is the loss.
 
         Args:
             batch: Minibatch with the demonstrated actions.
             decay: Factor of the weights from step to step of a chunk.
         """
         hidden, motion = self.encode(batch)
-        return self.head.loss(hidden, motion, batch, decay)
+        return self.head.errors(hidden, motion, batch, decay)
 
     def fit(self, tables: Sequence[EntityTable]) -> None:
         """Set the normalizer: the deviation of each quantity, and the mean of positions; elsewhere, 0 has a meaning.

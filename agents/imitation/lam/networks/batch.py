@@ -37,6 +37,7 @@ class LamBatch:
         noise: Noise of the head ``flow``, shape (N, K, A); None for none.
         time: Time of the flow, shape (N,); None for none.
         images: Images by camera; None for a minibatch without images.
+        groups: True for the group of demonstrations that each step is from, shape (N, G); None if it is not known.
     """
 
     table: EntityTable
@@ -51,6 +52,7 @@ class LamBatch:
     noise: torch.Tensor | None = None
     time: torch.Tensor | None = None
     images: Images | None = None
+    groups: torch.Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of steps, N."""
@@ -115,8 +117,37 @@ def gripper_last(actions: torch.Tensor) -> torch.Tensor:
     return actions.roll(-1, dims=-1)
 
 
-def chunk_loss(predicted: torch.Tensor, batch: LamBatch, decay: float) -> torch.Tensor:
-    """Return the mean absolute error of chunks, shape ().
+@dataclass(frozen=True)
+class WeightedErrors:
+    """Errors of predicted chunks.
+
+    Attributes:
+        values: Error of each number of the actions, times its weight, shape (N, K, A).
+        weights: Weight of each number in the loss, shape (N, K, A).
+    """
+
+    values: torch.Tensor
+    weights: torch.Tensor
+
+    def mean(self) -> torch.Tensor:
+        """Return the weighted mean, shape ()."""
+        return self.values.sum() / self.weights.sum()
+
+    def by_group(self, groups: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the sums of the values, ``losses``, and of their weights, ``weights``, shape (G,), without gradient.
+
+        Args:
+            groups: See :class:`LamBatch`.
+        """
+
+        def total(numbers: torch.Tensor) -> torch.Tensor:
+            return (numbers.detach().sum(dim=(1, 2))[:, None] * groups).sum(dim=0)
+
+        return {"losses": total(self.values), "weights": total(self.weights)}
+
+
+def absolute_errors(predicted: torch.Tensor, batch: LamBatch, decay: float) -> WeightedErrors:
+    """Return the absolute errors of chunks.
 
     The weight of step k is ``decay ** k``; steps after the end of an episode and numbers that a robot does not have
     have the weight 0.
@@ -127,7 +158,7 @@ def chunk_loss(predicted: torch.Tensor, batch: LamBatch, decay: float) -> torch.
         decay: Factor of the weights from step to step.
     """
     weights = label_weights(batch, decay)
-    return ((predicted - batch.actions).abs() * weights).sum() / weights.sum()
+    return WeightedErrors((predicted - batch.actions).abs() * weights, weights)
 
 
 def label_weights(batch: LamBatch, decay: float) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from agents.imitation.lam.networks.batch import LamBatch, chunk_loss, label_weights
+from agents.imitation.lam.networks.batch import LamBatch, WeightedErrors, absolute_errors, label_weights
 from agents.policies.heads.denoising import MAX_STEPS, Denoiser, FlowMatching
 
 HeadName: TypeAlias = Literal["l1", "flow"]
@@ -42,9 +42,9 @@ class RegressionHead(nn.Linear):
         predicted: torch.Tensor = self(hidden).reshape(-1, *self.shape)
         return predicted + motion
 
-    def loss(self, hidden: torch.Tensor, motion: torch.Tensor, batch: LamBatch, decay: float) -> torch.Tensor:
-        """Return the loss (:func:`agents.imitation.lam.networks.batch.chunk_loss`), shape ()."""
-        return chunk_loss(self.chunk(hidden, motion, batch.is_used, None), batch, decay)
+    def errors(self, hidden: torch.Tensor, motion: torch.Tensor, batch: LamBatch, decay: float) -> WeightedErrors:
+        """Return the errors of chunks (:func:`agents.imitation.lam.networks.batch.absolute_errors`)."""
+        return absolute_errors(self.chunk(hidden, motion, batch.is_used, None), batch, decay)
 
 
 class FlowHead(nn.Module):
@@ -92,8 +92,8 @@ class FlowHead(nn.Module):
 
         return self.process.sample(estimate, start, MAX_STEPS)
 
-    def loss(self, hidden: torch.Tensor, motion: torch.Tensor, batch: LamBatch, decay: float) -> torch.Tensor:
-        """Return the mean squared error of the velocity, weighted as by :func:`label_weights`, shape ().
+    def errors(self, hidden: torch.Tensor, motion: torch.Tensor, batch: LamBatch, decay: float) -> WeightedErrors:
+        """Return the squared errors of the velocity, weighted as by :func:`label_weights`.
 
         Args:
             hidden: Output of the last hidden layer, shape (N, H).
@@ -112,7 +112,7 @@ class FlowHead(nn.Module):
         noisy = torch.where(weights > 0.0, noisy, noise)
         estimate = self.denoiser(noisy, time, hidden) + motion
         errors = (self.process.prediction(estimate, noisy, time) - target).square()
-        return (errors * weights).sum() / weights.sum()
+        return WeightedErrors(errors * weights, weights)
 
 
 Head: TypeAlias = RegressionHead | FlowHead
