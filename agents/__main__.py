@@ -36,6 +36,7 @@ from agents.training.arguments import (
     Environments,
     EnvKeywords,
     Episodes,
+    NumEnvs,
     Overwrite,
     Play,
     Processes,
@@ -163,6 +164,7 @@ def evaluate(
     episode_seconds: Annotated[
         float, typer.Option(help="Seconds of wall time that an episode may take.")
     ] = EPISODE_SECONDS,
+    num_envs: NumEnvs = 1,
 ) -> None:
     """Evaluate an agent on new seeds.
 
@@ -192,6 +194,7 @@ def evaluate(
                 progress=True,
                 episode_seconds=episode_seconds,
                 on_episode=end_if_stuck,
+                num_envs=num_envs,
             )
         finally:
             faulthandler.cancel_dump_traceback_later()

@@ -107,6 +107,18 @@ class HasSpec(Protocol):
     spec: AgentSpec
 
 
+@runtime_checkable
+class TakesBatches(Protocol):
+    """Agent that declares whether its ``predict`` acts on batches, as that of Stable-Baselines3 does.
+
+    A batch has one observation of each of N episodes. The state has a row for each, and ``episode_start``, of shape
+    (N,), is True where an episode starts: that row of the state is discarded. A row of the result does not depend on
+    the other rows, except for rounding.
+    """
+
+    takes_batches: bool
+
+
 def spec_of(agent: object) -> AgentSpec:
     """Return the spec of an agent or of its class; the default spec of a third-party agent without one.
 

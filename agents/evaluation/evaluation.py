@@ -5,53 +5,25 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 import lam_envs
+from agents.evaluation.episode import EpisodeMeasurement, EpisodeResult, step_seconds
+from agents.evaluation.rollouts import EpisodeStep, check_takes_batches, copies, one_at_a_time, several_at_once
 from agents.types import Action, Env, Memory, Observation, Start
-from demos.collection.recording import Policy, rollout
+from demos.collection.recording import Policy
 from demos.runtime.intervals import wilson_interval
-from lam_envs.env import ManipulationEnv
 
 VERSION = 1
 """Increase it when the same agent gets different results in the same episodes: all results are then outdated."""
 EPISODE_SECONDS = 3600.0
 """Default limit to the wall time of an episode. Slow models on slow machines need far less."""
-
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """Result of one episode.
-
-    Attributes:
-        seed: Seed of the reset.
-        success: True if the task is solved at the last step.
-        steps_to_success: Steps until the task is solved and stays solved to the end; None without success.
-        episode_return: Sum of rewards.
-        length: Number of steps.
-        ever_success: True if the task is solved after any step.
-        jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None if the environment is not of
-            lam_envs.
-        peak_force: Largest contact force of the robot at the ends of steps, newtons; None likewise.
-        completed: Number of successive commands that are done at the last step; None in other tasks.
-    """
-
-    seed: int
-    success: bool
-    steps_to_success: int | None
-    episode_return: float
-    length: int
-    ever_success: bool
-    jerk: float | None
-    peak_force: float | None
-    completed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,12 +127,18 @@ def evaluate(
     progress: bool = False,
     episode_seconds: float | None = EPISODE_SECONDS,
     on_episode: Callable[[int], None] | None = None,
+    num_envs: int = 1,
     **env_kwargs: Any,
 ) -> Evaluation:
     """Run an agent for one episode per seed.
 
     The seeds are fixed before the first step, so that long and short episodes count alike. Success is that of the
     last step.
+
+    With ``num_envs`` above 1, several episodes run at once in this process, and the agent acts on batches of
+    observations. The episodes and the order of the results are the same, and environments return the same bits for
+    the same actions. Networks round batches in another way than single observations, so that some episodes can end
+    differently: compare only results with the same ``num_envs``. Published results have 1.
 
     An episode that takes too long is an error after its present step. A call of ``predict`` that never returns is not
     interrupted; suites (``python -m benchmarks run``) run each job in a process of its own and end that.
@@ -171,21 +149,83 @@ def evaluate(
         env: Id of an environment, or one with a time limit.
         seeds: Seeds of the episodes: not those of the demonstrations.
         progress: Show a progress bar.
-        episode_seconds: Wall time that an episode may take, seconds; None for no limit.
+        episode_seconds: Wall time that an episode may take, seconds; None for no limit. Episodes that run at once
+            take longer.
         on_episode: Called with the seed of each episode before it begins.
+        num_envs: Number of environments, copies of ``env``, whose episodes run at once; at most one for each seed is
+            used. More than 1 is for agents that act on batches (:class:`agents.registry.TakesBatches`). The
+            inference latency is that of a batch then.
         env_kwargs: Keywords for ``gym.make``.
 
     Raises:
         TimeoutError: An episode took longer than ``episode_seconds``; names its seed.
         TypeError: The agent is a class, has no ``predict``, or its result is not a tuple of two items.
         ValueError: No seeds, an unknown id, keywords for an environment that exists already, an environment
-            whose info has no ``is_success``, or a time limit that is not a positive number.
+            whose info has no ``is_success``, a time limit that is not a positive number, ``num_envs`` below 1, or
+            above 1 for an agent that does not act on batches or an environment without a spec.
+    """
+    _check_agent(agent)
+    chosen = _checked_seeds(seeds)
+    if env_kwargs and not isinstance(env, str):
+        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that exists already: give its id")
+    if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
+        raise ValueError(
+            f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
+        )
+    if type(num_envs) is not int or num_envs < 1:
+        raise ValueError(f"num_envs is {num_envs!r}; expected a whole number of at least 1")
+    environment = make_env(env, **env_kwargs) if isinstance(env, str) else env
+    made = [environment] if isinstance(env, str) else []
+    running: dict[int, EpisodeMeasurement] = {}
+
+    def begin(number: int) -> None:
+        if on_episode is not None:
+            on_episode(chosen[number])
+        running[number] = EpisodeMeasurement(chosen[number], episode_seconds)
+
+    try:
+        if "stable_baselines3" in sys.modules:
+            from agents.evaluation import vecenv  # late: it imports PyTorch
+
+            agent = vecenv.as_trained(agent, environment)
+        timed = _Timed(agent)
+        if num_envs == 1:
+            steps = one_at_a_time(environment, timed, chosen, begin)
+        else:
+            check_takes_batches(agent, num_envs)
+            further = copies(environment, min(num_envs, len(chosen)) - 1)
+            made += further
+            steps = several_at_once([environment, *further], timed, chosen, begin)
+        results = _results(steps, running)
+        episodes = dict(track(results, "evaluating", total=len(chosen), disable=not progress))
+    finally:
+        for each in made:
+            each.close()
+    median, mean = (1000.0 * float(statistic(timed.seconds)) for statistic in (np.median, np.mean))
+    ordered = tuple(episodes[number] for number in range(len(chosen)))
+    return Evaluation(ordered, step_seconds(environment), median, mean)
+
+
+def _check_agent(agent: object) -> None:
+    """Check that an agent has ``predict``, and is no class.
+
+    Raises:
+        TypeError: It is a class, or has none.
     """
     if isinstance(agent, type):
         raise TypeError(f"{agent.__name__} is a class; expected an agent: make one, such as {agent.__name__}(env)")
     if not isinstance(agent, Policy):
         hint = '. Make an agent of a function by agents.make("module:function", env)' if callable(agent) else ""
         raise TypeError(f"{agent!r} is not an agent: it has no predict(observation, ...){hint}")
+
+
+def _checked_seeds(seeds: Iterable[int]) -> list[int]:
+    """Return seeds as a list.
+
+    Raises:
+        TypeError: They are not several numbers.
+        ValueError: There is none, or one is negative.
+    """
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds is {seeds!r}; expected several seeds, such as range(1000, 1020)")
     chosen = list(seeds)
@@ -193,35 +233,17 @@ def evaluate(
         raise ValueError("no seeds: expected at least one, such as range(1000, 1200)")
     if min(chosen) < 0:
         raise ValueError(f"seed {min(chosen)} is negative; expected seeds of at least 0")
-    if env_kwargs and not isinstance(env, str):
-        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that exists already: give its id")
-    if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
-        raise ValueError(
-            f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"
-        )
-    environment = make_env(env, **env_kwargs) if isinstance(env, str) else env
-    if "stable_baselines3" in sys.modules:
-        from agents.evaluation import vecenv  # late: it imports PyTorch
-
-        agent = vecenv.as_trained(agent, environment)
-    timed = _Timed(agent)
-    episodes = []
-    try:
-        for seed in track(chosen, "evaluating", disable=not progress):
-            if on_episode is not None:
-                on_episode(seed)
-            episodes.append(
-                _episode(timed, environment, seed, math.inf if episode_seconds is None else episode_seconds)
-            )
-    finally:
-        if isinstance(env, str):
-            environment.close()
-    median, mean = (1000.0 * float(statistic(timed.seconds)) for statistic in (np.median, np.mean))
-    return Evaluation(tuple(episodes), _step_seconds(environment), median, mean)
+    return chosen
 
 
-def _step_seconds(env: Env) -> float:
-    return 1.0 / float(env.metadata.get("render_fps", 20))
+def _results(
+    steps: Iterator[EpisodeStep], running: dict[int, EpisodeMeasurement]
+) -> Iterator[tuple[int, EpisodeResult]]:
+    """Measure episodes step by step; yield the number and the result of each when it ends."""
+    for number, env, step in steps:
+        running[number].add(env, step)
+        if step.terminated or step.truncated:
+            yield number, running.pop(number).result(env, step)
 
 
 def make_env(env_id: str, **kwargs: Any) -> Env:
@@ -240,46 +262,3 @@ def make_env(env_id: str, **kwargs: Any) -> Env:
             f"cannot make {env_id!r} ({error}); environments of lam_envs: {', '.join(lam_envs.ENV_IDS)}. Write one "
             "of your own as module:Id-v0, with the module that registers it"
         ) from error
-
-
-def _episode(agent: Policy, env: Env, seed: int, seconds: float) -> EpisodeResult:
-    until = time.monotonic() + seconds
-    total, length, since, ever = 0.0, 0, None, False
-    inner = env.unwrapped
-    positions: list[npt.NDArray[np.float64]] = []
-    forces: list[float] = []
-    for step in rollout(env, agent, seed):
-        if time.monotonic() > until:
-            raise TimeoutError(f"the episode with seed {seed} took longer than {seconds:g} s")
-        if "is_success" not in step.info:
-            raise ValueError(f"the info of {env} has no is_success: expected an environment that reports success")
-        if isinstance(inner, ManipulationEnv):
-            positions.append(inner.features()["tool/position"])
-            forces.append(inner.contact_force)
-        if step.action is None:
-            continue
-        total += step.reward
-        length += 1
-        if not step.info["is_success"]:
-            since = None
-        elif since is None:
-            since, ever = length, True
-    return EpisodeResult(
-        seed=seed,
-        success=since is not None,
-        steps_to_success=since,
-        episode_return=total,
-        length=length,
-        ever_success=ever,
-        jerk=_jerk(positions, _step_seconds(env)),
-        peak_force=round(float(max(forces)), 2) if forces else None,
-        completed=int(step.info["completed"]) if isinstance(inner, ManipulationEnv) and inner.chain > 1 else None,
-    )
-
-
-def _jerk(positions: list[npt.NDArray[np.float64]], step_seconds: float) -> float | None:
-    """Return the mean norm of the third derivative of positions of shape (3,); None for fewer than four."""
-    if len(positions) < 4:
-        return None
-    third = np.diff(np.stack(positions), n=3, axis=0) / step_seconds**3
-    return round(float(np.linalg.norm(third, axis=1).mean()), 3)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from agents.types import Action, Env, Memory, Observation, Space, Start
@@ -62,6 +63,11 @@ class VecEnvAgent:
             seen, state=memory, episode_start=episode_start, deterministic=deterministic
         )
         return action, (tuple(updated), memory)
+
+
+def is_stable_baselines(agent: Policy) -> bool:
+    """Return True for a model or a policy of Stable-Baselines3."""
+    return isinstance(agent, BaseAlgorithm | BasePolicy)
 
 
 def as_trained(agent: Policy, env: Env) -> Policy:

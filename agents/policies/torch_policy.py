@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -65,7 +65,12 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
     Args:
         observation_space: Space of the observations: a Box, or a Dict of such.
         action_space: Space of the actions.
+
+    Attributes:
+        takes_batches: True: ``predict`` acts on batches (:class:`agents.registry.TakesBatches`).
     """
+
+    takes_batches: ClassVar[bool] = True
 
     def __init__(self, observation_space: Space, action_space: Space) -> None:
         super().__init__()

@@ -61,6 +61,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Processes = Annotated[
     int, typer.Option(help="Processes that train together, each on a part of every minibatch; only for lam, on CPUs.")
 ]
+NumEnvs = Annotated[
+    int,
+    typer.Option(
+        help="Episodes that run at once, in one process: the agent acts on batches. The episodes are the same; "
+        "networks round batches in another way than single observations."
+    ),
+]
 CacheFrames = Annotated[
     bool,
     typer.Option(

@@ -35,11 +35,13 @@ class PolicyAgent(ABC):
         ValueError: An unknown setting, a value out of range, or spaces that the agent cannot act in.
 
     Attributes:
+        takes_batches: True: ``predict`` acts on batches (:class:`agents.registry.TakesBatches`).
         policy: Network, with ``predict`` as Stable-Baselines3 has it.
         training: Record of the training: settings, demonstrations, versions; None before.
     """
 
     spec: ClassVar[AgentSpec]
+    takes_batches: ClassVar[bool] = True
 
     def __init__(self, env: Env, **settings: Any) -> None:
         self.observation_space = env.observation_space

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.evaluation.evaluation import EpisodeResult
+from agents.evaluation.episode import EpisodeResult
 
 SIGNIFICANCE = 0.005
 """Significance level of the combined p-value, and of the smallest p-value with Bonferroni's correction. With two such

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, TypeAdapter
 
-from agents.evaluation.evaluation import EpisodeResult
+from agents.evaluation.episode import EpisodeResult
 from benchmarks.leaderboard.agreement import SIGNIFICANCE, Agreement, Test, agreement, combined
 from benchmarks.leaderboard.submission import Submission, check_episodes
 from benchmarks.runner import jobs, runner

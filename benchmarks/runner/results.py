@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter
 
 from agents.evaluation import evaluation
-from agents.evaluation.evaluation import EpisodeResult, Evaluation
+from agents.evaluation.episode import EpisodeResult
+from agents.evaluation.evaluation import Evaluation
 from agents.registry import is_remote
 from agents.types import JsonObject, Keywords
 from benchmarks.runner.cache_keys import SERVER, Provenance, adaptation_provenance, encoder_provenance, provenance_of

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import INSTRUCTION, STATE, Episode, instruction_in
-from demos.runtime.types import Action, Env, Info, Keywords, Memory, Observation, Space
+from demos.runtime.types import Action, Array, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
 
@@ -67,16 +67,37 @@ def rollout(env: Env, policy: Policy, seed: int) -> Iterator[Step]:
     state: Memory = None
     start = True
     while not (step.terminated or step.truncated):
-        predicted = policy.predict(step.observation, state=state, episode_start=np.array([start]), deterministic=True)
-        if not (isinstance(predicted, (tuple, list)) and len(predicted) == 2):
-            raise TypeError(
-                f"predict returned {predicted!r}; expected a pair (action, state), as in Stable-Baselines3: "
-                "return action, state"
-            )
-        action, state = predicted
+        action, state = predicted(policy, step.observation, state, np.array([start]))
         start = False
-        step = Step(action, *_stepped(env, action))
+        step = take_step(env, action)
         yield step
+
+
+def predicted(policy: Policy, observation: Any, state: Memory, starts: Array) -> tuple[Any, Memory]:
+    """Return what a policy predicts, deterministically: an action, or a batch of them, and its next state.
+
+    Args:
+        policy: Policy with ``predict``.
+        observation: Observation, or a batch of them.
+        state: State of the policy; None at the start.
+        starts: True where an episode starts, shape (1,), or (N,) for a batch.
+
+    Raises:
+        TypeError: ``predict`` returns something else than an action and a state.
+    """
+    answer = policy.predict(observation, state=state, episode_start=starts, deterministic=True)
+    if not (isinstance(answer, (tuple, list)) and len(answer) == 2):
+        raise TypeError(
+            f"predict returned {answer!r}; expected a pair (action, state), as in Stable-Baselines3: "
+            "return action, state"
+        )
+    return answer[0], answer[1]
+
+
+def take_step(env: Env, action: Action) -> Step:
+    """Execute an action; return the step."""
+    observation, reward, terminated, truncated, info = env.step(action)
+    return Step(action, observation, float(reward), terminated, truncated, info)
 
 
 def replay_steps(env: Env, actions: Iterable[Action], seed: int, options: Keywords | None = None) -> Iterator[Step]:
@@ -84,15 +105,10 @@ def replay_steps(env: Env, actions: Iterable[Action], seed: int, options: Keywor
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, False, False, info)
     for action in actions:
-        step = Step(action, *_stepped(env, action))
+        step = take_step(env, action)
         yield step
         if step.terminated or step.truncated:
             return
-
-
-def _stepped(env: Env, action: Action) -> tuple[Observation, float, bool, bool, Info]:
-    observation, reward, terminated, truncated, info = env.step(action)
-    return observation, float(reward), terminated, truncated, info
 
 
 def last_command(features: Features) -> ToolCommand:

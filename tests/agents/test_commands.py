@@ -31,8 +31,10 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
         trained = CliRunner().invoke(app, [*command, "--out", str(out), "--budget", "2", "--eval-episodes", "2"])
     assert trained.exit_code == 0, trained.stderr
     assert not [each for each in warned if issubclass(each.category, UserWarning)]
-    for agent in (str(out), "expert"):
-        evaluated = CliRunner().invoke(app, ["evaluate", agent, "--env", "LamReach-v0", "--episodes", "2"])
+    for agent, num_envs in ((str(out), "2"), ("expert", "1")):
+        evaluated = CliRunner().invoke(
+            app, ["evaluate", agent, "--env", "LamReach-v0", "--episodes", "2", "--num-envs", num_envs]
+        )
         assert evaluated.exit_code == 0, evaluated.stderr
         assert "success rate" in evaluated.stdout
         assert "seeds 1000 to 1001" in evaluated.stdout
@@ -99,6 +101,8 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         (["evaluate", str(tmp_path), "--env", "LamReach-v0"], "no saved agent"),
         (["evaluate", "random", "--env", "LamFly-v0"], "cannot make 'LamFly-v0'"),
         (["evaluate", "random", "--env", "LamReach-v0", "--episodes", "0"], "no seeds"),
+        (["evaluate", "random", "--env", "LamReach-v0", "--num-envs", "0"], "num_envs is 0; expected a whole number"),
+        (["evaluate", "random", "--env", "LamReach-v0", "--num-envs", "2"], "RandomAgent acts in one episode at a"),
     ):
         failed = CliRunner().invoke(app, arguments)
         assert failed.exit_code == 2, arguments

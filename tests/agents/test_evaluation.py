@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agents
-from agents.evaluation import evaluation
+from agents.evaluation.episode import mean_jerk
 from agents.evaluation.evaluation import EPISODE_SECONDS
 from demos.runtime.intervals import wilson_interval
 
@@ -106,8 +106,8 @@ def test_the_mean_latency_of_chunks_is_above_the_median(make: Make) -> None:
 def test_jerk_is_the_third_difference_of_positions() -> None:
     times = np.arange(10) * 0.05
     positions = [np.array([2.0 * t**3, 0.0, -(t**2)]) for t in times]
-    assert evaluation._jerk(positions, 0.05) == pytest.approx(12.0, abs=1e-3)
-    assert evaluation._jerk(positions[:3], 0.05) is None
+    assert mean_jerk(positions, 0.05) == pytest.approx(12.0, abs=1e-3)
+    assert mean_jerk(positions[:3], 0.05) is None
 
 
 class Done(gym.Wrapper[Any, Any, Any, Any]):

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from agents.evaluation.evaluation import EpisodeResult
+from agents.evaluation.episode import EpisodeResult
 from benchmarks.leaderboard.agreement import SIGNIFICANCE, agreement, combined, odd_one_out, two_proportions
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.evaluation.evaluation import EpisodeResult, Evaluation
+from agents.evaluation.episode import EpisodeResult
+from agents.evaluation.evaluation import Evaluation
 from benchmarks.analysis.tables import conditions_of, rows
 from benchmarks.analysis.verbs import success_by_verb
 from benchmarks.reports import report as reports
