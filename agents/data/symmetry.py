@@ -83,8 +83,16 @@ class Symmetry:
 
     def mirrored(self, observations: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mirror images of all transitions or windows, in the given shapes."""
-        signs = torch.tensor([1.0, -1.0, 1.0, 1.0])
-        return observations[..., self.mirror_indices] * self.mirror_signs, actions * signs
+        return self.mirrored_observations(observations), self.mirrored_actions(actions)
+
+    def mirrored_observations(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return the mirror images of observations, in the given shape."""
+        return observations[..., self.mirror_indices] * self.mirror_signs
+
+    @staticmethod
+    def mirrored_actions(actions: torch.Tensor) -> torch.Tensor:
+        """Return the mirror images of actions, in the given shape."""
+        return actions * torch.tensor([1.0, -1.0, 1.0, 1.0])
 
 
 def _rotate(rows: torch.Tensor, x: torch.Tensor, angles: torch.Tensor) -> None:

@@ -19,6 +19,7 @@ from agents.imitation.lam.networks.batch import LamBatch, gripper_first
 from agents.imitation.lam.networks.cameras import Images
 from agents.imitation.lam.policy import Interface
 from agents.imitation.lam.settings import IDLE_STEPS
+from agents.imitation.lam.stored_steps import Frames, MappedFeatures
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
@@ -34,29 +35,6 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Images of the T steps of a source, in memory or in the files of a dataset.
-
-    Attributes:
-        cameras: Names of the cameras.
-        observations: Observations of all steps of the dataset.
-        rows: Number of each step of the source among these, shape (T,).
-    """
-
-    cameras: Sequence[str]
-    observations: dict[str, torch.Tensor] | MappedObservations
-    rows: torch.Tensor
-
-    def __getitem__(self, chosen: torch.Tensor) -> Images:
-        """Return the images of some steps."""
-        held, rows = self.observations, self.rows[chosen]
-        if isinstance(held, MappedObservations):
-            read = held[rows]
-            return {camera: read[camera] for camera in self.cameras}
-        return {camera: held[camera][rows] for camera in self.cameras}
-
-
-@dataclass(frozen=True)
 class Source:
     """Demonstrations of one dataset, of T steps.
 
@@ -64,7 +42,7 @@ class Source:
         name: Id of the dataset.
         group: Task, robot and control, and whether there are images.
         interface: Environment that they were collected in.
-        observations: Observations before each step, shape (T, numbers).
+        observations: Features before each step, shape (T, numbers), in memory or in the files of the dataset.
         actions: Actions, shape (T, numbers).
         ends: Index after the last step with the same command, shape (T,): its episode ends or its instruction changes
             there. Chunks do not extend beyond it.
@@ -77,7 +55,7 @@ class Source:
     name: str
     group: str
     interface: Interface
-    observations: torch.Tensor
+    observations: torch.Tensor | MappedFeatures
     actions: torch.Tensor
     ends: torch.Tensor
     sentences: Sequence[str]
@@ -102,14 +80,18 @@ class Source:
         """
         interface = self.interface
         symmetry = layout_symmetry(interface.layout, interface.action_space, self.name, mirror=True, rotate=False)
-        observations, actions = symmetry.mirrored(self.observations, self.actions)
+        held = self.observations
+        features = (
+            held.mirrored(symmetry) if isinstance(held, MappedFeatures) else symmetry.mirrored_observations(held)
+        )
         known = {sentence: mirrored_sentence(sentence) for sentence in set(self.sentences)}
         sentences = [known[sentence] for sentence in self.sentences]
-        return replace(self, observations=observations, actions=actions, sentences=sentences)
+        actions = symmetry.mirrored_actions(self.actions)
+        return replace(self, observations=features, actions=actions, sentences=sentences)
 
 
 def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDLE_STEPS) -> list[Source]:
-    """Read the demonstrations of several datasets. Images stay in their files if all together may be large.
+    """Read the demonstrations of several datasets. Observations stay in their files if all together may be large.
 
     Args:
         datasets: Datasets.
@@ -129,7 +111,8 @@ def read_source(
     Args:
         dataset: Dataset.
         idle_steps: Steps after success to learn from.
-        in_memory_bytes: Images stay in their files if the observations have more bytes than this.
+        in_memory_bytes: Observations stay in their files if they have more bytes than this. The features of datasets
+            with images are small, and always in memory.
 
     Raises:
         ValueError: Its observations are not features, or its actions not continuous.
@@ -138,29 +121,37 @@ def read_source(
     interface, task = Interface.of(env), part_name(env, "task")
     env.close()
     data = DemonstrationData(dataset, in_memory_bytes=in_memory_bytes)
+    is_mapped = not (data.is_in_memory or interface.images)
     observations, actions, ends, sentences, rows = [], [], [], [], []
     total = before = 0
     for facts, episode in zip(data.episodes, data.iterate_episodes(), strict=True):
         seen: Any = episode.observations
         length = facts.useful_length(idle_steps)
-        observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
+        if not is_mapped:
+            observations.append((seen[interface.features_key] if isinstance(seen, dict) else seen)[:length])
         actions.append(episode.actions[:length])
         rows.append(np.arange(before, before + length))
         texts = _sentences(episode, length)
         ends.append(total + _ends(texts))
         sentences += texts
         total, before = total + length, before + len(episode)
+    numbers = torch.from_numpy(np.concatenate(rows))
+    features = (
+        MappedFeatures(data.transitions().observations, numbers, interface.features_key)
+        if is_mapped
+        else torch.from_numpy(np.concatenate(observations)).float()
+    )
     return Source(
         dataset.id,
         " ".join((task, interface.robot, interface.control, *(["images"] if interface.images else []))),
         interface,
-        torch.from_numpy(np.concatenate(observations)).float(),
+        features,
         torch.from_numpy(np.concatenate(actions)).float(),
         torch.from_numpy(np.concatenate(ends)),
         sentences,
         len(data.episodes),
         data.checksum,
-        _frames(data, list(interface.images), torch.from_numpy(np.concatenate(rows))) if interface.images else None,
+        _frames(data, list(interface.images), numbers) if interface.images else None,
     )
 
 
@@ -245,8 +236,8 @@ class Mixture:
                     "actions": torch.nn.functional.pad(gripper_first(source.actions), (0, action_size - size)),
                     "is_used": (torch.arange(action_size) < size).expand(count, -1),
                     "sentences": torch.tensor(numbers),
-                    "robots": torch.full((count,), 1 + list(robots).index(source.interface.robot)),
-                    "is_cartesian": torch.full((count,), source.interface.is_cartesian),
+                    "robots": torch.tensor(1 + list(robots).index(source.interface.robot)).expand(count),
+                    "is_cartesian": torch.tensor(source.interface.is_cartesian).expand(count),
                     "groups": torch.tensor([name == source.group for name in self.groups]).expand(count, -1),
                 }
             )

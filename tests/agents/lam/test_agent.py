@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,9 +18,10 @@ import agents
 import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import Mixture, read_source
+from agents.imitation.lam.mixture import Mixture, read_source, read_sources
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.settings import IDLE_STEPS, LamSettings
+from agents.imitation.lam.stored_steps import MappedFeatures
 from agents.imitation.lam.transfer import transfer
 from agents.training.arguments import read_settings
 from agents.training.run import Run
@@ -98,6 +100,30 @@ def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, 
         assert loaded.predict(observations)[0].shape == (3, 4)
     same, _ = agents.load(folder, reach).predict(observations_of(reach, range(3)))
     np.testing.assert_array_equal(same, agent.predict(observations_of(reach, range(3)))[0])
+
+
+def test_features_in_files_train_the_same_weights(both: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("LamReach-v0")
+    first = weights(learned(env, both))
+    monkeypatch.setattr("agents.imitation.lam.mixture.IN_MEMORY_BYTES", 0)
+    assert all(isinstance(each.observations, MappedFeatures) for each in read_sources(both))
+    assert weights(learned(env, both)) == first
+
+
+def test_features_in_files_give_the_same_minibatches_in_every_process(both: Any) -> None:
+    layouts = [read_source(dataset).interface.layout for dataset in both]
+    schema, minibatches = Schema.of(layouts), []
+    for in_memory_bytes in (2**30, 0):
+        sources = [read_source(dataset, in_memory_bytes=in_memory_bytes) for dataset in both]
+        mixture = Mixture([*sources, *(each.mirrored() for each in sources)], schema, ["panda"], 4, 8)
+        mixture.fit_words(torch.zeros(len(mixture.parsed), 1, dtype=torch.int64))
+        rows = np.random.default_rng(0).integers(len(mixture), size=64)
+        # As the other processes of a training get it.
+        copied = pickle.loads(pickle.dumps(mixture))
+        minibatches += [mixture[rows], copied[rows]]
+    for other in minibatches[1:]:
+        assert torch.equal(other.table.values, minibatches[0].table.values)
+        assert torch.equal(other.actions, minibatches[0].actions)
 
 
 def test_the_log_has_the_mean_loss_of_each_task(both: Any, make: Make) -> None:
