@@ -190,7 +190,10 @@ class TrainingLoop(Generic[PolicyType]):
         is_lower = self._settings.precision == "bfloat16"
         with torch.autocast(self.policy.device.type, torch.bfloat16) if is_lower else nullcontext():
             changed = self.policy.augment(batch)
-            return self.policy.compute_loss(changed) if self._processes is None else self._processes.loss(changed)
+            found: tuple[torch.Tensor, dict[str, torch.Tensor]] = (
+                self.policy.compute_loss(changed) if self._processes is None else self._processes.loss(changed)
+            )
+        return found
 
     def share(self, group: ProcessGroup | None) -> None:
         """Share the work of each minibatch with other processes, whose loops have the same state.

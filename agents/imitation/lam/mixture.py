@@ -81,7 +81,7 @@ class Source:
         interface = self.interface
         symmetry = layout_symmetry(interface.layout, interface.action_space, self.name, mirror=True, rotate=False)
         held = self.observations
-        features = (
+        features: torch.Tensor | MappedFeatures = (
             held.mirrored(symmetry) if isinstance(held, MappedFeatures) else symmetry.mirrored_observations(held)
         )
         known = {sentence: mirrored_sentence(sentence) for sentence in set(self.sentences)}
@@ -136,7 +136,7 @@ def read_source(
         sentences += texts
         total, before = total + length, before + len(episode)
     numbers = torch.from_numpy(np.concatenate(rows))
-    features = (
+    features: torch.Tensor | MappedFeatures = (
         MappedFeatures(data.transitions().observations, numbers, interface.features_key)
         if is_mapped
         else torch.from_numpy(np.concatenate(observations)).float()
