@@ -17,8 +17,9 @@ LOG_STD = -1.0, 4.0
 """Range of the logarithm of the standard deviation of a keypoint, pixels."""
 MIN_SPREAD = 0.002
 """Smallest standard deviation of the prior positions, meters."""
-MAX_ERROR = 0.02
-"""Largest error of the model of a camera, as a fraction of the width of its images."""
+MAX_ERROR = 0.05
+"""Largest error of the model of a camera, as a fraction of the width of its images. Smaller errors, such as those of
+a hand that tilts a little under control joint, add to the uncertainty of keypoints."""
 MIN_DEPTH = 0.01
 """Smallest distance from a camera at which a point has a pixel, meters."""
 ITERATIONS = 2
