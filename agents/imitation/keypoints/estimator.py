@@ -12,7 +12,7 @@ from torch import nn
 
 from agents.imitation.keypoints.detector import KeypointDetector
 from agents.imitation.keypoints.scenes import RELATIVE, TOOL, PixelObservations, Scenes
-from agents.imitation.keypoints.triangulation import Triangulation, inverse
+from agents.imitation.keypoints.triangulation import Triangulation, diagonal, inverse
 from agents.types import Tensors
 from lam_envs.observation.features import ROBOT_KEY
 
@@ -31,7 +31,7 @@ class StateEstimator(nn.Module):
     them. Features that are not known, such as velocities and rotations, have their mean in the demonstrations.
 
     Args:
-        observed: PixelObservations of the environment.
+        observed: Observations of the environment.
     """
 
     def __init__(self, observed: PixelObservations) -> None:
@@ -102,7 +102,7 @@ class StateEstimator(nn.Module):
             Positions of shape (N, objects, 3); matrices; vectors.
         """
         # Prediction: the objects may have moved since the last step. This form stays exact in 32-bit numbers.
-        motion = torch.diag_embed(self.get_buffer("motion_precision"))
+        motion = diagonal(self.get_buffer("motion_precision"))
         retained = motion @ inverse(matrices + motion)
         predicted = retained @ matrices
         matrices = 0.5 * (predicted + predicted.transpose(-1, -2)) + matrix

@@ -57,7 +57,7 @@ class PixelObservations:
 
     @classmethod
     def of(cls, env: Env) -> PixelObservations:
-        """Return the observed of an environment.
+        """Return the observations of an environment.
 
         Raises:
             ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or it gives instructions.

@@ -175,7 +175,7 @@ class Triangulation(TorchModel[LabeledKeypoints]):
             vector: Shape (N, objects, 3).
         """
         precision, mean = self.get_buffer("precision"), self.get_buffer("mean")
-        return (inverse(matrix + torch.diag_embed(precision)) @ (vector + precision * mean)[..., None])[..., 0]
+        return (inverse(matrix + diagonal(precision)) @ (vector + precision * mean)[..., None])[..., 0]
 
     def compute_loss(self, batch: LabeledKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the mean negative log-likelihood of pixels around keypoints, without its constant; shape ()."""
@@ -188,11 +188,16 @@ class Triangulation(TorchModel[LabeledKeypoints]):
     def _focal(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Focal lengths and principal points of the cameras, pixels, each of shape (cameras, 2)."""
         intrinsics = self.get_buffer("intrinsics")
-        return torch.diagonal(intrinsics, dim1=1, dim2=2)[:, :2], intrinsics[:, :2, 2]
+        return torch.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], dim=1), intrinsics[:, :2, 2]
 
     def _centers(self, tool: torch.Tensor) -> torch.Tensor:
         """Return the centers of the cameras, meters, shape (N, cameras, 3)."""
         return self.get_buffer("centers") + self.get_buffer("is_on_hand") * tool[:, None]
+
+
+def diagonal(values: torch.Tensor) -> torch.Tensor:
+    """Return diagonal matrices, shape (..., 3, 3), for values of shape (..., 3)."""
+    return values[..., None] * torch.eye(3, device=values.device)
 
 
 def inverse(matrix: torch.Tensor) -> torch.Tensor:
