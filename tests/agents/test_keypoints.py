@@ -203,7 +203,7 @@ def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: A
     matrix = roots @ roots.transpose(0, 1, 3, 2)
     seen = rng.normal(size=(7, 2, 3))
     vector = (matrix @ seen[..., None])[..., 0]
-    arrays = (torch.from_numpy(values.astype(np.float32)) for values in (matrix, vector))
+    arrays = (torch.from_numpy(values) for values in (matrix, vector))
     found = estimator.filter_episodes(*arrays, (4, 3)).numpy()
     noise = 1.0 / estimator.get_buffer("motion_precision").double().numpy()
     known_mean = estimator.triangulation.get_buffer("mean").double().numpy()
@@ -220,7 +220,7 @@ def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: A
                 information = np.linalg.inv(covariance)
                 prior = np.diag(known_precision[number])
                 expected = np.linalg.solve(information + prior, information @ mean + prior @ known_mean[number])
-                np.testing.assert_allclose(found[step, number], expected, rtol=2e-3, atol=1e-4)
+                np.testing.assert_allclose(found[step, number], expected, rtol=1e-6, atol=1e-9)
 
 
 def test_a_goal_stays_where_it_was_seen_and_a_slab_moves(scenes: Scenes, env: Any) -> None:
@@ -228,8 +228,8 @@ def test_a_goal_stays_where_it_was_seen_and_a_slab_moves(scenes: Scenes, env: An
     estimator = StateEstimator(observed)
     estimator.fit(scenes)
     slab, goal = (observed.objects.index(name) for name in ("object/position", "goal/position"))
-    matrix = torch.diag_embed(torch.full((11, 2, 3), 1e5))
-    seen = torch.zeros(11, 2, 3)
+    matrix = torch.diag_embed(torch.full((11, 2, 3), 1e5, dtype=torch.float64))
+    seen = torch.zeros(11, 2, 3, dtype=torch.float64)
     seen[10] = 1.0  # after ten observations at another position
     found = estimator.filter_episodes(matrix, (matrix @ seen[..., None])[..., 0], (11,))[10]
     assert found[goal, 0].item() == pytest.approx(1 / 11, abs=0.01)

@@ -30,7 +30,7 @@ class KeypointGraph(Graph):
         """Inputs for the state of the filter, and for the memory of the policy of states."""
         shape = (self.estimator.objects, 3)
         shapes = {MATRICES: (*shape, 3), VECTORS: shape}
-        own = (Port(MEMORY + name, each, "float32", "memory") for name, each in shapes.items())
+        own = (Port(MEMORY + name, each, "float64", "memory") for name, each in shapes.items())
         return (*own, *self.state_graph.memory)
 
     @property

@@ -101,8 +101,8 @@ class StateEstimator(nn.Module):
         Returns:
             Positions of shape (N, objects, 3); matrices; vectors.
         """
-        # Prediction: the objects may have moved since the last step. This form stays exact in 32-bit numbers.
-        motion = diagonal(self.get_buffer("motion_precision"))
+        # Prediction: the objects may have moved since the last step.
+        motion = diagonal(self.get_buffer("motion_precision").double())
         retained = motion @ inverse(matrices + motion)
         predicted = retained @ matrices
         matrices = 0.5 * (predicted + predicted.transpose(-1, -2)) + matrix
@@ -129,7 +129,7 @@ class StateEstimator(nn.Module):
             positions: Positions of the objects, meters, shape (N, objects, 3).
         """
         robot = cast("dict[str, torch.Tensor]", observations)[ROBOT_KEY]
-        scaled = (positions - self.get_buffer("position_center")) / self.get_buffer("position_scale")
+        scaled = (positions.float() - self.get_buffer("position_center")) / self.get_buffer("position_scale")
         flat = scaled.flatten(1)
         known = torch.cat([flat, robot[:, self._tool], flat.new_ones(len(flat), 1)], dim=1)
         means = self.get_buffer("means").expand(len(flat), -1)

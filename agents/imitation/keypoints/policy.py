@@ -45,8 +45,8 @@ class KeypointPolicy(TorchPolicy[Any]):
 
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: tensors of shape (N, ...)."""
-        vectors = torch.zeros(count, self.estimator.objects, 3, device=self.device)
-        matrices = torch.zeros(*vectors.shape, 3, device=self.device)
+        vectors = torch.zeros(count, self.estimator.objects, 3, device=self.device, dtype=torch.float64)
+        matrices = torch.zeros(*vectors.shape, 3, device=self.device, dtype=torch.float64)
         return {MATRICES: matrices, VECTORS: vectors, **(self.state_policy.initial_memory(count) or {})}
 
     def estimate(self, observation: Tensors, memory: State) -> tuple[torch.Tensor, State]:

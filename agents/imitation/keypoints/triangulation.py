@@ -148,17 +148,18 @@ class Triangulation(TorchModel[LabeledKeypoints]):
             tool: Position of the tool, meters, shape (N, 3).
 
         Returns:
-            Shapes (N, objects, 3, 3) and (N, objects, 3).
+            Shapes (N, objects, 3, 3) and (N, objects, 3), as 64-bit numbers.
         """
-        centers = self._centers(tool)[:, None]
-        focal, principal = self._focal
+        # In 64 bits: cameras are far away compared with the millimeters that matter.
+        keypoints, precision = keypoints.double(), (-2.0 * self.log_std(keypoints)).exp().double()
+        centers = self._centers(tool)[:, None].double()
+        focal, principal = (values.double() for values in self._focal)
         ahead = torch.cat([(keypoints[..., :2] - principal) / focal, torch.ones_like(keypoints[..., :1])], dim=-1)
-        rays = torch.einsum("cij,nocj->noci", self.get_buffer("rotations"), ahead)
+        rays = torch.einsum("cij,nocj->noci", self.get_buffer("rotations").double(), ahead)
         rays = rays / rays.square().sum(dim=-1, keepdim=True).sqrt()
         # A keypoint constrains the position across its ray, not along it.
-        projection = torch.eye(3, device=rays.device) - rays[..., :, None] * rays[..., None, :]
-        precision = (-2.0 * self.log_std(keypoints)).exp()
-        mean = self.get_buffer("mean").expand(len(tool), -1, -1)
+        projection = torch.eye(3, device=rays.device, dtype=rays.dtype) - rays[..., :, None] * rays[..., None, :]
+        mean = self.get_buffer("mean").double().expand(len(tool), -1, -1)
         for _ in range(ITERATIONS):
             distance = (mean[:, :, None] - centers).square().sum(dim=-1).clamp(min=MIN_DEPTH**2)
             weights = (precision * focal.square().mean(dim=1) / distance)[..., None, None]
@@ -174,7 +175,7 @@ class Triangulation(TorchModel[LabeledKeypoints]):
             matrix: Information of all observations, shape (N, objects, 3, 3).
             vector: Shape (N, objects, 3).
         """
-        precision, mean = self.get_buffer("precision"), self.get_buffer("mean")
+        precision, mean = self.get_buffer("precision").double(), self.get_buffer("mean").double()
         return (inverse(matrix + diagonal(precision)) @ (vector + precision * mean)[..., None])[..., 0]
 
     def compute_loss(self, batch: LabeledKeypoints) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -197,7 +198,7 @@ class Triangulation(TorchModel[LabeledKeypoints]):
 
 def diagonal(values: torch.Tensor) -> torch.Tensor:
     """Return diagonal matrices, shape (..., 3, 3), for values of shape (..., 3)."""
-    return values[..., None] * torch.eye(3, device=values.device)
+    return values[..., None] * torch.eye(3, device=values.device, dtype=values.dtype)
 
 
 def inverse(matrix: torch.Tensor) -> torch.Tensor:
