@@ -36,9 +36,7 @@ SIZE = {"image_width": 40, "image_height": 32}
 def push(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Demonstrations of LamPushPixels-v0."""
     root = tmp_path_factory.mktemp("push")
-    return demos.collect(
-        "LamPushPixels-v0", episodes=2, env_kwargs={"image_width": 40, "image_height": 32}, root=root
-    )
+    return demos.collect("LamPushPixels-v0", episodes=2, env_kwargs=SIZE, root=root)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ class StateEstimator(nn.Module):
 
     A position is estimated from the keypoints of all images of the episode so far, by a Kalman filter (Kalman 1960)
     whose objects move at random, as far as they do in the demonstrations when they move: a goal, which never moves,
-    is filter_step while something hides it. Differences between positions, such as ``goal/relative``, follow from
+    is remembered while something hides it. Differences between positions, such as ``goal/relative``, follow from
     them. Features that are not known, such as velocities and rotations, have their mean in the demonstrations.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,9 +44,9 @@ class LabeledKeypoints:
         """Return the number of steps, N."""
         return len(self.pixels)
 
-    def __getitem__(self, rows: object) -> LabeledKeypoints:
+    def __getitem__(self, rows: Any) -> LabeledKeypoints:
         """Return some of the steps."""
-        return LabeledKeypoints(self.keypoints[rows], self.pixels[rows])  # type: ignore[index]
+        return LabeledKeypoints(self.keypoints[rows], self.pixels[rows])
 
     def to(self, device: torch.device) -> LabeledKeypoints:
         """Return the steps, with the same shapes, on a device."""
