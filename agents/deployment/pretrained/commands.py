@@ -149,6 +149,9 @@ def publish(
     name: Annotated[str, typer.Argument(help="Name to publish it under, such as bc/LamGrasp-v0.")],
     out: Annotated[Path, typer.Option(help="Folder of published agents.")],
     episodes: Annotated[int, typer.Option(help="Episodes in each environment; the first seed is 1000.")] = 200,
+    half_precision: Annotated[
+        bool, typer.Option("--half-precision", help="Store weights with 16 bits, in half the space.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an agent of the same name.")] = False,
 ) -> None:
     """Evaluate a saved agent, and write it with a model card to the folder OUT/NAME.
@@ -160,7 +163,15 @@ def publish(
         from agents.deployment.pretrained import publishing  # late: it imports PyTorch, which not every command needs
 
         saved = saved_source(agent, "publish")
-        folder = publishing.publish(saved.folder, name, out, episodes=episodes, overwrite=overwrite, progress=True)
+        folder = publishing.publish(
+            saved.folder,
+            name,
+            out,
+            episodes=episodes,
+            half_precision=half_precision,
+            overwrite=overwrite,
+            progress=True,
+        )
         console.print(f"published in {folder}", soft_wrap=True)
 
 

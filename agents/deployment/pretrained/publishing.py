@@ -6,7 +6,11 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
 
 from agents.deployment.pretrained.card import CARD, Result, model_card
 from agents.evaluation.evaluation import evaluate, make_env
@@ -20,6 +24,8 @@ FILES = (CARD, DESCRIPTION, WEIGHTS)
 """Files of a published agent."""
 FIRST_SEED, EPISODES = 1000, 200
 """Seeds of the published results."""
+LARGE = 1024
+"""Numbers of a tensor from which on it is rounded with half precision."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -29,6 +35,7 @@ def publish(
     zoo: str | Path,
     *,
     episodes: int = EPISODES,
+    half_precision: bool = False,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
@@ -41,6 +48,8 @@ def publish(
         name: Name to publish it under, such as ``bc/LamGrasp-v0``.
         zoo: Folder of published agents.
         episodes: Episodes in each environment; the first seed is 1000.
+        half_precision: Store the numbers of large weights with 16 bits, which takes half the space. The results are
+            those of the rounded weights.
         overwrite: Replace an agent of the same name.
         progress: Show a progress bar.
 
@@ -50,8 +59,8 @@ def publish(
     Raises:
         FileExistsError: An agent of this name is published already.
         FileNotFoundError: There is no saved agent.
-        ValueError: The name does not have two parts, the number of episodes is not positive, or the agent is damaged
-            or not trained in an environment of lam_envs.
+        ValueError: The name does not have two parts, the number of episodes is not positive, the agent is damaged
+            or not trained in an environment of lam_envs, or a weight is too large for 16 bits.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"invalid name {name!r}; expected two parts, such as bc/LamGrasp-v0")
@@ -61,21 +70,43 @@ def publish(
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already: choose another name, or add --overwrite")
     description = read_description(source)
-    results = [
-        _measure(source, env_id, keywords, episodes, progress) for env_id, keywords in environments_of(description)
-    ]
+    environments = environments_of(description)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         writing = Path(temporary) / target.name
         writing.mkdir()
-        for file in (DESCRIPTION, WEIGHTS):
-            shutil.copyfile(source / file, writing / file)
+        shutil.copyfile(source / DESCRIPTION, writing / DESCRIPTION)
+        if half_precision:
+            save_file(rounded(load_file(source / WEIGHTS)), writing / WEIGHTS)
+        else:
+            shutil.copyfile(source / WEIGHTS, writing / WEIGHTS)
+        results = [_measure(writing, env_id, keywords, episodes, progress) for env_id, keywords in environments]
         (writing / CARD).write_text(model_card(name, description, results))
         if target.exists():
             os.replace(target, Path(temporary) / "replaced")
         os.replace(writing, target)
     _write_checksums(Path(zoo), name)
     return target
+
+
+def rounded(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights with large tensors of type float32 rounded to float16; agents compute with float32.
+
+    Args:
+        weights: Weights by name. Those of fewer than :data:`LARGE` numbers stay as they are.
+
+    Raises:
+        ValueError: A number is too large for float16.
+    """
+    made = {}
+    for name, values in weights.items():
+        made[name] = values.half() if values.dtype == torch.float32 and values.numel() >= LARGE else values
+        if not bool(made[name].isfinite().all()):
+            raise ValueError(
+                f"{name} has a number of {float(values.abs().max()):g}; float16 holds at most 65504: publish it "
+                "without half precision"
+            )
+    return made
 
 
 def _measure(agent: Path, env_id: str, keywords: dict[str, object], episodes: int, progress: bool) -> Result:

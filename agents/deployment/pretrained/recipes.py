@@ -1,6 +1,6 @@
 """Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
-Settings and demonstrations are those of the suites ``core`` (five training seeds) and ``generalist``.
+Settings and demonstrations are those of the suites ``core`` (five training seeds), ``generalist`` and ``language``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Recipe:
         keywords: Keywords of the environments besides those of the datasets.
         settings: Settings that differ from the defaults of the agent.
         environments: Ids of the environments; by default those of the datasets.
+        half_precision: Publish weights of 16 bits (:func:`agents.deployment.pretrained.publishing.publish`).
     """
 
     agent: str
@@ -41,8 +42,16 @@ class Recipe:
     keywords: Keywords
     settings: Keywords
     environments: tuple[str, ...] = ()
+    half_precision: bool = False
 
 
+LANGUAGE: Keywords = {
+    "idle_steps": 20,
+    "epochs": 40,
+    "masked_features": ("tool/velocity", "tool/lag"),
+    "executed_actions": 2,
+}
+"""Settings of the suite ``language``."""
 RECIPES = {
     f"bc/{task}-v0": Recipe("bc", (f"{task}-{episodes}-seed1",), {}, {})
     for task, episodes in {
@@ -53,7 +62,10 @@ RECIPES = {
         "LamStack": 300,
         "LamInsert": 300,
     }.items()
-} | {"lam/generalist": Recipe("lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS))}
+} | {
+    "lam/generalist": Recipe("lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS)),
+    "lam/table": Recipe("lam", "lam-table", {"instruct": True}, LANGUAGE, ("LamTable-v0",), half_precision=True),
+}
 """Recipe of each published agent, by name."""
 
 
@@ -99,8 +111,9 @@ def main(names: list[str]) -> None:
             raise ValueError(f"no recipe for {name!r}; expected one of {', '.join(RECIPES)}")
     with tempfile.TemporaryDirectory() as temporary:
         for name in names or RECIPES:
-            run = train(RECIPES[name], Path(temporary) / name, Path(temporary) / "datasets")
-            publish(run, name, CHECKOUT, overwrite=True, progress=True)
+            recipe = RECIPES[name]
+            run = train(recipe, Path(temporary) / name, Path(temporary) / "datasets")
+            publish(run, name, CHECKOUT, half_precision=recipe.half_precision, overwrite=True, progress=True)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 import agents
-from agents.deployment.pretrained.publishing import FILES, publish
+from agents.deployment.pretrained.publishing import FILES, publish, rounded
 from agents.deployment.pretrained.recipes import RECIPES, Recipe, train
 from agents.registry import read_description
 from agents.training.provenance import outdated_parts
@@ -146,6 +148,27 @@ def test_publishing_again_gives_the_same_files(tmp_path: Path) -> None:
     assert agents.pretrained_agents("LamReach-v0", zoo=zoo) == ["mine/first", "mine/second"]
     assert "Episodes: 1 in each environment, with seeds 1000 to 1000" in (second / "README.md").read_text()
     assert agents.load_pretrained("mine/second", zoo=zoo).settings.hidden_sizes == (256, 256)
+
+
+def test_half_precision_halves_the_file_and_hardly_changes_actions(make: Make, tmp_path: Path) -> None:
+    whole, half = (
+        publish(CHECKOUT / REACH, name, tmp_path, episodes=1, half_precision=name == "my/half")
+        for name in ("my/whole", "my/half")
+    )
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (whole, half)]
+    assert sizes[1] < 0.55 * sizes[0]
+    env = make("LamReach-v0")
+    observation, _ = env.reset(seed=0)
+    actions = [agents.load(folder, env).predict(observation, deterministic=True)[0] for folder in (whole, half)]
+    assert np.abs(actions[0] - actions[1]).max() <= 0.01
+    assert agents.evaluate(agents.load(half, env), env, seeds=range(1000, 1003)).success_rate == 1.0
+
+
+def test_a_weight_that_16_bits_cannot_hold_is_refused() -> None:
+    weights = {"small": torch.full((4,), 1e6), "large": torch.full((2000,), 1e6)}
+    with pytest.raises(ValueError, match=r"large has a number of 1e\+06; float16 holds at most 65504"):
+        rounded(weights)
+    assert torch.equal(rounded({"small": weights["small"]})["small"], weights["small"])
 
 
 @pytest.mark.slow
