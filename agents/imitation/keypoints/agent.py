@@ -121,6 +121,7 @@ class KeypointAgent(PolicyAgent):
 
     spec = AgentSpec(
         "keypoints",
+        version=2,
         settings=KeypointSettings,
         budget_unit="epochs",
         takes_run=True,

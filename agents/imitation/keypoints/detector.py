@@ -76,7 +76,8 @@ class KeypointDetector(TorchModel[LabeledImages]):
                 nn.ReLU(),
                 nn.Conv2d(CHANNELS, CHANNELS, kernel_size=3, padding=1),
                 nn.ReLU(),
-                nn.Conv2d(CHANNELS, objects, kernel_size=3, padding=2, dilation=2),
+                # A bias would change neither softmax nor loss: rounding errors alone would train it.
+                nn.Conv2d(CHANNELS, objects, kernel_size=3, padding=2, dilation=2, bias=False),
             )
             for _ in cameras
         )
