@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Container
 from functools import cache
 from pathlib import Path
@@ -30,9 +31,9 @@ SUITES = {
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "sequence": (
-        "Policies that plan",
-        "Success of `diffusion`, which generates chunks of actions, compared with `bc`, on 100 demonstrations of "
-        "novices and of all demonstrators.",
+        "Policies that remember and plan",
+        "Success of `bc-rnn`, which remembers observations, and `diffusion`, which generates chunks of actions, "
+        "compared with `bc`, on 100 demonstrations of novices and of all demonstrators (one training each).",
     ),
     "ablations": (
         "Parts of diffusion",
@@ -82,17 +83,6 @@ SUITES = {
     ),
 }
 """Title and subject of the suites whose results may be published."""
-ON_SITE = (
-    "core",
-    "ablations",
-    "randomized",
-    "experts-conditions",
-    "experts-clutter",
-    "experts-clutter-conditions",
-    "experts-table",
-    "experts-chains",
-)
-"""Suites without a section of their own in the README: the site shows them."""
 LEADERBOARD = "leaderboard"
 """Folder of the leaderboard in the site."""
 DATASETS = RESULTS / "datasets.json"
@@ -187,20 +177,22 @@ def _suite(folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def brief() -> str:
-    """Return the section of the README on published suites: a plot or a table each."""
-    parts = []
-    for folder in published():
-        heading, subject = SUITES[folder.name]
-        if folder.name in ON_SITE:
-            continue
-        plots = [name for name in IMAGES if (folder / name).is_file()]
-        content = narrow(markdown_overview(folder))
-        if len(plots) > 1:
-            # The last plot shows the variable that the suite is about.
-            content = f"![{IMAGES[plots[-1]][0]}](results/{folder.name}/{plots[-1]})"
-        parts.append(f"### {heading}\n\n{subject} [Full report](results/{folder.name}/report.md).\n\n{content}")
-    return "\n\n".join(parts)
+def overview() -> str:
+    """Return the table of the README: the success of all agents with continuous actions."""
+    return narrow(markdown_overview(CORE)).partition("\n\n")[0]
+
+
+def reports() -> str:
+    """Return the list of the README of published suites: the subject of each, and the link to its report."""
+    lines = [
+        f"- [{SUITES[folder.name][0]}](results/{folder.name}/report.md): {_started_small(SUITES[folder.name][1])}"
+        for folder in published()
+    ]
+    return "\n".join(textwrap.fill(line, 118, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _started_small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def of_agent(name: str) -> str:

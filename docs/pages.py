@@ -18,7 +18,6 @@ from agents.deployment.pretrained.loading import pretrained_agents
 from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.saving.zoo import zoo_folder
 from agents.training.settings import file_settings
-from benchmarks.reports.report import markdown_overview
 from docs import model_scaling, scaling
 from docs.environment_pages import (
     controls,
@@ -29,7 +28,19 @@ from docs.environment_pages import (
     robots,
     task_page,
 )
-from docs.figures import CORE, brief, datasets, latency, narrow, of_agent, remote, results, speeds, vector
+from docs.figures import (
+    CORE,
+    datasets,
+    latency,
+    narrow,
+    of_agent,
+    overview,
+    remote,
+    reports,
+    results,
+    speeds,
+    vector,
+)
 from docs.tables import (
     docstring,
     table,
@@ -153,11 +164,10 @@ def tasks() -> str:
 
 
 def readme(text: str) -> str:
-    """Return the README with the list of tasks and the tables of the committed results between its marks."""
+    """Return the README with the lists of tasks and suites and the table of results between its marks."""
     text = _between(text, "tasks", tasks())
-    text = _between(text, "results", narrow(markdown_overview(CORE)))
-    text = _between(text, "suites", brief())
-    return _between(text, "speeds", speeds([env_id(task) for task in TASKS], simulated=True))
+    text = _between(text, "results", overview())
+    return _between(text, "suites", reports())
 
 
 def scale(text: str) -> str:
@@ -182,7 +192,8 @@ def remote_agents(text: str) -> str:
 
 
 def physics(text: str) -> str:
-    """Return the page on the physics with the table of vector environments between its marks."""
+    """Return the page on the physics with the tables of the speed of environments between their marks."""
+    text = _between(text, "speeds", speeds([env_id(task) for task in TASKS], simulated=True))
     return _between(text, "vector", vector())
 
 

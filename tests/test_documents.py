@@ -24,7 +24,6 @@ from PIL import Image
 from agents.registry import AGENTS
 from benchmarks.analysis.tables import rows
 from benchmarks.reports import report as reports
-from benchmarks.reports.report import markdown_overview
 from benchmarks.runner.results import read_results
 from docs import environment_pages, figures, images, pages, reference, scaling, tables, website
 from lam_envs.registration import TASKS, env_id
@@ -272,7 +271,7 @@ def test_the_figures_of_the_pages_by_hand_are_those_of_the_results(place: str) -
 
 def test_the_readme_shows_all_agents_and_its_table_does_not_drift() -> None:
     text = (ROOT / "README.md").read_text()
-    overview = figures.narrow(markdown_overview(ROOT / "results" / "core"))
+    overview = figures.overview()
     assert "<br><sub>98.1% to 100.0%</sub>" in overview
     assert overview in text
     drifted = text.replace(overview, overview.replace("100.0%", "100.1%", 1))
