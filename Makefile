@@ -25,7 +25,7 @@ SPELLED := lam_envs demos agents benchmarks docs examples tests zoo/README.md .g
 # Programs that tests start import compiled modules, whatever the environment says: to compile ours takes half a second.
 test test-all test-oldest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install quickstart benchmark results throughput data-speed hand-model learning-speed scaling running-cost latency vector-speed remote-speed recordings finetuning monitors golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
+.PHONY: help install quickstart benchmark results throughput data-speed hand-model hand-page learning-speed scaling running-cost latency vector-speed remote-speed recordings finetuning monitors golden published pretrained test test-all test-adapters test-language test-oldest lint format docs images conversation clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,11 @@ hand-model: $(INSTALLED) ## assemble the model that finds hands in videos, once,
 		$(BIN)/python -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
 			--platform manylinux_2_28_x86_64 --dest $$folder mediapipe==0.10.21 && \
 		$(BIN)/python -m demos.human.hand_model $$folder/*.whl
+
+hand-page: $(INSTALLED) ## download the files that track a hand in the page of demos teleop, once, with npm
+	folder=$$(mktemp -d) && trap 'rm -rf $$folder' EXIT && \
+		npm pack --silent --pack-destination $$folder @mediapipe/hands@0.4.1675469240 && \
+		$(BIN)/python -m demos.teleop.hand_page $$folder/*.tgz hand-page
 
 SUITE ?= core
 benchmark: $(INSTALLED) ## measure missing and outdated results of a suite (SUITE=core); takes hours

@@ -236,6 +236,7 @@ def teleop(
     id_: driving.Id = None,
     root: Root = None,
     overwrite: driving.Overwrite = False,
+    hand_tracking: driving.HandTracking = None,
     allow_pickle: AllowPickle = False,
     ask: Annotated[
         bool,
@@ -269,6 +270,7 @@ def teleop(
                 lambda made: load_source(source, made, settings, allow_pickle=allow_pickle),
                 partial(predictor, monitor_folder or source.folder, demonstrations, root) if ask else None,
             ),
+            hand_tracking,
         )
 
 

@@ -120,8 +120,8 @@ class Browser:
 
 
 @contextmanager
-def browsing(profile: Path) -> Iterator[Browser]:
-    """Starts Chromium with a new profile, and ends it."""
+def browsing(profile: Path, *flags: str) -> Iterator[Browser]:
+    """Starts Chromium with a new profile and further flags, and ends it."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program is not None, "this test opens a page in Chromium, and there is none: install chromium"
     to_browser, from_browser = os.pipe(), os.pipe()
@@ -133,7 +133,7 @@ def browsing(profile: Path) -> Iterator[Browser]:
         os.dup2(writes, WRITE)
 
     process = subprocess.Popen(
-        [program, *FLAGS, f"--user-data-dir={profile}"],
+        [program, *FLAGS, *flags, f"--user-data-dir={profile}"],
         preexec_fn=place_pipes,
         close_fds=False,
         stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,14 @@ Jpeg = Annotated[
     bool, typer.Option(help="Store observed images of at least 32 x 32 pixels as JPEG: smaller, with loss.")
 ]
 Id = Annotated[str | None, typer.Option("--id", help="Id of the dataset; derived from the settings by default.")]
+HandTracking = Annotated[
+    Path | None,
+    typer.Option(
+        "--hand-tracking",
+        help="Control the robot with your hand in front of a camera: folder with the files that make hand-page "
+        "downloads once.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option(help="Replace a dataset of that id; by default its episodes stay.")]
 
 
@@ -67,6 +76,7 @@ def teleop(
     id_: Id = None,
     root: Root = None,
     overwrite: Overwrite = False,
+    hand_tracking: HandTracking = None,
 ) -> None:
     """Drive the robot in a browser, and record episodes. The same command adds episodes to the same dataset.
 
@@ -84,15 +94,22 @@ def teleop(
             SessionSettings(episodes, tuple(cameras.split(",")), image_size, real_time_factor, keep_failures),
             Address(host, port, token),
             watched,
+            hand_tracking,
         )
 
 
 def run(
-    env_id: str, recording: Recording, settings: SessionSettings, address: Address, watched: Watched | None
+    env_id: str,
+    recording: Recording,
+    settings: SessionSettings,
+    address: Address,
+    watched: Watched | None,
+    hand_tracking: Path | None = None,
 ) -> None:
     """Serve the page, print its address, and print what was recorded at the end.
 
     Raises:
+        FileNotFoundError: The folder or a file of hand tracking is missing.
         ModuleNotFoundError: aiohttp is not installed.
     """
     if importlib.util.find_spec("aiohttp") is None:
@@ -103,7 +120,9 @@ def run(
         console.print(f"open {url}", soft_wrap=True)
         console.print("end with Ctrl-C; every kept episode is saved at once")
 
-    dataset = serve(env_id, recording, settings, address, watched=watched, on_start=print_address)
+    dataset = serve(
+        env_id, recording, settings, address, watched=watched, hand_tracking=hand_tracking, on_start=print_address
+    )
     if dataset is None:
         console.print("no episode was kept")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium as gym
 import minari
@@ -12,6 +13,7 @@ from demos.collection.human_demonstrator import TELEOP
 from demos.collection.plan import Plan
 from demos.runtime.web.access import Address
 from demos.runtime.web.hub import Hub
+from demos.teleop.hand_page import HandPage
 from demos.teleop.inputs import Inputs
 from demos.teleop.saved_episodes import SavedEpisodes
 from demos.teleop.server import TeleopServer
@@ -28,6 +30,7 @@ def teleop(
     address: Address,
     *,
     watched: Watched | None = None,
+    hand_tracking: Path | None = None,
     on_start: Callable[[str], None] = lambda url: None,
 ) -> minari.MinariDataset | None:
     """Serve the page until the program is interrupted.
@@ -38,6 +41,7 @@ def teleop(
         settings: Settings of the session.
         address: Address of the server.
         watched: Policy that the person watches and takes over from; None without.
+        hand_tracking: Folder with the files of hand tracking; None for a page without it.
         on_start: Called with the address of the page.
 
     Returns:
@@ -45,6 +49,7 @@ def teleop(
 
     Raises:
         ValueError: The environment is unknown, or a setting is invalid.
+        FileNotFoundError: The folder or a file of hand tracking is missing.
         FileExistsError: A dataset of that id has other settings, or another process is recording it.
         OSError: The address is in use.
     """
@@ -54,6 +59,7 @@ def teleop(
             f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}. For a task of your own, "
             "import the module that registers it: python -m demos --import MODULE teleop ..."
         )
+    hand_page = None if hand_tracking is None else HandPage(hand_tracking)
     steps = round(recording.seconds * CONTROL_HZ)
     env_kwargs = {"max_episode_steps": steps, **recording.env_kwargs}
     plan = Plan(
@@ -82,5 +88,5 @@ def teleop(
             "period_ms": round(1000 / (CONTROL_HZ * settings.real_time_factor)),
         }
         on_start(access.url)
-        TeleopServer(access, inputs, hub, session, about).run(listening)
+        TeleopServer(access, inputs, hub, session, about, hand_page).run(listening)
     return saved.dataset() if saved.summaries else None

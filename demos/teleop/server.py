@@ -13,8 +13,9 @@ from aiohttp import web
 from demos.runtime.types import JsonObject
 from demos.runtime.web.access import Access
 from demos.runtime.web.hub import Hub
-from demos.runtime.web.server import HEADERS, Page, PageFile, PageServer
+from demos.runtime.web.server import HEADERS, Handler, Page, PageFile, PageServer, page_headers
 from demos.teleop.export import export_names
+from demos.teleop.hand_page import FILES, HandPage
 from demos.teleop.inputs import Inputs
 from demos.teleop.messages import COMMANDS, Command, Motion, Received, parse
 from demos.teleop.session import Session
@@ -27,6 +28,13 @@ PAGE = {
     "controls.js": PageFile("demos.teleop", "controls.js", "text/javascript"),
 }
 """File of each path."""
+HAND_PAGE = {
+    name: PageFile("demos.teleop", name, "text/javascript")
+    for name in ("hand.js", "hand_motion.js", "hand_worker.js")
+}
+"""Further files of a page with hand tracking, by path."""
+WASM_SCRIPTS = "'self' 'wasm-unsafe-eval'"
+"""Sources of scripts of a page with hand tracking, which is compiled to WebAssembly."""
 
 
 class TeleopServer(PageServer):
@@ -38,10 +46,25 @@ class TeleopServer(PageServer):
         hub: Messages to the page, which the session writes.
         session: The session.
         about: Facts that the page shows: environment, dataset, folder, number of episodes.
+        hand_page: Files of hand tracking; None for a page without it.
     """
 
-    def __init__(self, access: Access, inputs: Inputs, hub: Hub, session: Session, about: JsonObject) -> None:
-        page = Page(PAGE, {**about, **_choices()}, {"/export/{format}": _Exports(inputs, hub).send})
+    def __init__(
+        self,
+        access: Access,
+        inputs: Inputs,
+        hub: Hub,
+        session: Session,
+        about: JsonObject,
+        hand_page: HandPage | None = None,
+    ) -> None:
+        about = {**about, **_choices(), "hand_tracking": hand_page is not None}
+        routes: dict[str, Handler] = {"/export/{format}": _Exports(inputs, hub).send}
+        if hand_page is None:
+            page = Page(PAGE, about, routes)
+        else:
+            routes["/hand/{name}"] = _HandFiles(hand_page).send
+            page = Page({**PAGE, **HAND_PAGE}, about, routes, page_headers(WASM_SCRIPTS))
         super().__init__(access, hub, _PageSession(session, inputs, hub), page)
 
 
@@ -77,6 +100,21 @@ class _PageSession:
 
     def close(self) -> None:
         self._inputs.send(Command("close"))
+
+
+class _HandFiles:
+    """Files of hand tracking, by name."""
+
+    def __init__(self, hand_page: HandPage) -> None:
+        self._hand_page = hand_page
+
+    async def send(self, request: web.Request) -> web.StreamResponse:
+        """Send a file of the package; no other file of the folder."""
+        name = request.match_info["name"]
+        if name not in FILES:
+            return web.Response(status=404, text="unknown file of hand tracking", headers=HEADERS)
+        content = await asyncio.to_thread(self._hand_page.read, name)
+        return web.Response(body=content, content_type=FILES[name], headers=HEADERS)
 
 
 class _Exports:

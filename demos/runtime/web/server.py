@@ -19,14 +19,24 @@ from demos.runtime.web.messages import MAX_MESSAGE_BYTES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+
+def page_headers(script_sources: str = "'self'") -> dict[str, str]:
+    """Return the headers of every answer.
+
+    Args:
+        script_sources: Sources of scripts that the page's content security policy allows.
+    """
+    return {
+        "Content-Security-Policy": f"default-src 'none'; script-src {script_sources}; style-src 'self'; "
+        "img-src 'self' data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
+HEADERS = page_headers()
 HEARTBEAT_SECONDS = 5.0
 """Time between two signs of life of the connection; without an answer to one, another page may connect."""
 MAX_FAULTS = 20
@@ -88,11 +98,13 @@ class Page:
         files: File of each path, besides :data:`SHARED_FILES`; no other file is served.
         about: Facts that the page gets first.
         routes: Handler of each other path.
+        headers: Headers of every answer.
     """
 
     files: Mapping[str, PageFile]
     about: JsonObject
     routes: Mapping[str, Handler] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=page_headers)
 
 
 class PageServer:
@@ -157,11 +169,11 @@ class PageServer:
         """Refuse requests of other pages, and those without the token."""
         fault = self._access.fault(request.headers, request.path)
         if fault is not None:
-            return web.Response(status=403, text=fault, headers=HEADERS)
+            return web.Response(status=403, text=fault, headers=self._page.headers)
         given = request.query.get(TOKEN)
         if not self._access.allows(request.cookies.get(self._access.cookie), given):
             text = "wrong or missing token: open the address that the program printed"
-            return web.Response(status=401, text=text, headers=HEADERS)
+            return web.Response(status=401, text=text, headers=self._page.headers)
         try:
             answer = await handler(request)
             if given is not None and request.path == "/":
@@ -170,12 +182,12 @@ class PageServer:
                 answer.set_cookie(self._access.cookie, given, httponly=True, samesite="Strict")
             return answer
         except web.HTTPException as error:
-            return web.Response(status=error.status, text=error.reason, headers=HEADERS)
+            return web.Response(status=error.status, text=error.reason, headers=self._page.headers)
 
     async def _file(self, request: web.Request) -> web.Response:
         file = self._files[request.path[1:]]
         content = (files(file.package) / "page" / file.name).read_bytes()
-        return web.Response(body=content, content_type=file.content_type, charset="utf-8", headers=HEADERS)
+        return web.Response(body=content, content_type=file.content_type, charset="utf-8", headers=self._page.headers)
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         """Serve the page that controls the robot; refuse any other at the same time."""

@@ -16,13 +16,16 @@ globalThis.teleop = page;
 if (location.search) history.replaceState(null, "", "/");
 
 let speed = 50;
+// Control by hand, where the server offers it.
+let hand = null;
 const controls = new Controls({ action: act, speed: setSpeed, changed: sendMotion });
 const connection = new Connection({ state: showState, message: receive, link: showLink });
 
 // Messages
 
 function sendMotion(frame) {
-  page.motion = { ...controls.motion(), speed: speed / 100 };
+  const motion = controls.motion();
+  page.motion = { ...(hand ? hand.addTo(motion, speed / 100) : motion), speed: speed / 100 };
   const message = { type: "motion", ...page.motion };
   if (typeof frame === "number") message.frame = frame;
   connection?.send(message);
@@ -91,6 +94,7 @@ function showAbout(about) {
   options(byId("format"), about.formats);
   for (const index of [0, 1]) options(byId(`camera-${index}`), about.all_cameras);
   byId("takeover").hidden = !about.policy;
+  if (about.hand_tracking && !page.hand) page.hand = import("./hand.js").then(({ Hand }) => (hand = new Hand(page, { command, changed: sendMotion })));
   showCount();
 }
 
@@ -173,9 +177,9 @@ async function draw(index, blob) {
 }
 
 function showState(state, images) {
+  page.state = state;
   // First the receipt: the robot waits for it.
   sendMotion(state.frame);
-  page.state = state;
   page.frames += 1;
   images.forEach((image, index) => draw(index, image));
   document.body.dataset.phase = state.phase;
