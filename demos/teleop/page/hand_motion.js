@@ -18,7 +18,7 @@ const MAX_HAND_SPEED = 1.5, JUMP_METERS = [0.04, 0.15];
 const POINTS_FILTER = { cutoff: 1.5, beta: 20, speedCutoff: 1 };
 const SIZE_FILTER = { cutoff: 0.7, beta: 5, speedCutoff: 1 };
 // Results that are older do not move the tool, seconds.
-export const MAX_AGE = 0.25;
+const MAX_AGE = 0.25;
 // Displacement of the tool in a step at full speed, meters.
 const MAX_STEP = 0.02;
 // Share of the remaining displacement that a step covers: more would overshoot, for states arrive two steps late.
@@ -108,7 +108,7 @@ export function follow(state, tool, time, speed) {
   if (!state.anchor) return { state: { ...state, anchor: { hand: state.hand, tool } }, motion: STILL };
   const { anchor } = state;
   let error = minus(minus(state.hand, anchor.hand), minus(tool, anchor.tool));
-  const step = MAX_STEP * speed, lead = LEAD_STEPS * step, distance = length(error);
+  const step = MAX_STEP * speed, lead = LEAD_STEPS * step + DEAD_ZONE, distance = length(error);
   if (distance > lead) {
     const slip = scaled(error, 1 - lead / distance);
     error = minus(error, slip);
