@@ -97,7 +97,6 @@ export class Hand {
     if (!worker || !this.isReady || !this.stream) return;
     const send = async () => {
       if (this.worker !== worker) return;
-      this.sent = seconds();
       const image = await createImageBitmap(video);
       worker.postMessage({ image }, [image]);
     };
@@ -116,7 +115,7 @@ export class Hand {
 
   see(landmarks) {
     const { videoWidth: width, videoHeight: height } = this.video;
-    this.state = seeHand(this.state, landmarks, this.sent, height / width);
+    this.state = seeHand(this.state, landmarks, seconds(), height / width);
     this.draw(landmarks);
     this.show();
     if (this.state.gripper && this.state.anchor && this.obstacle() === "") this.handlers.command("gripper", { do: this.state.gripper });

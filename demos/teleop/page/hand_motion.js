@@ -17,7 +17,7 @@ const MAX_HAND_SPEED = 1.5, JUMP_METERS = [0.04, 0.15];
 // One Euro filter (Casiez, Roussel and Vogel 2012): lowest cutoff, Hz; increase with speed; cutoff of the speed, Hz.
 const POINTS_FILTER = { cutoff: 1.5, beta: 20, speedCutoff: 1 };
 const SIZE_FILTER = { cutoff: 0.7, beta: 5, speedCutoff: 1 };
-// Results that are older do not move the tool, seconds.
+// Time after a result in which it moves the tool, seconds: a tracker that stops stops the tool, too.
 const MAX_AGE = 0.25;
 // Displacement of the tool in a step at full speed, meters.
 const MAX_STEP = 0.02;
@@ -68,7 +68,7 @@ function isPinched(before, ratio) {
   return before ? ratio < OPEN : ratio < CLOSE;
 }
 
-// The state after a frame. landmarks: 21 points or null without a hand; time: seconds; height: height of the image in
+// The state after a frame. landmarks: 21 points or null without a hand; time: that of the result, seconds; height: height of the image in
 // widths. A hand that appears, or that jumps, is another hand: the tool stays where it is, and so does the gripper.
 export function seeHand(state, landmarks, time, height) {
   if (!landmarks) return { ...NO_HAND, time };
