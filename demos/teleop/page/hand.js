@@ -28,7 +28,7 @@ function toolOf({ features, axes }) {
 export class Hand {
   // page: what the page knows, with state; handlers: command(type, more), changed()
   constructor(page, handlers) {
-    Object.assign(this, { page, handlers, stream: null, worker: null, isReady: false, isOn: false, fault: "" });
+    Object.assign(this, { page, handlers, stream: null, worker: null, isReady: false, isBusy: false, isOn: false, fault: "" });
     this.state = NO_HAND;
     // Episode and step of the last motion: after a step back the tool is elsewhere.
     this.moment = { seed: null, step: 0 };
@@ -79,7 +79,7 @@ export class Hand {
     this.worker?.terminate();
     this.stream?.getTracks().forEach((track) => track.stop());
     this.video.srcObject = null;
-    Object.assign(this, { stream: null, worker: null, isReady: false, isOn: false, state: NO_HAND });
+    Object.assign(this, { stream: null, worker: null, isReady: false, isBusy: false, isOn: false, state: NO_HAND });
     this.draw(null);
     this.show();
     this.handlers.changed();
@@ -94,11 +94,16 @@ export class Hand {
   // Sends an image to the worker as soon as it and the camera are ready.
   next() {
     const { worker, video } = this;
-    if (!worker || !this.isReady || !this.stream) return;
+    if (!worker || !this.isReady || !this.stream || this.isBusy) return;
+    this.isBusy = true;
     const send = async () => {
       if (this.worker !== worker) return;
-      const image = await createImageBitmap(video);
-      worker.postMessage({ image }, [image]);
+      try {
+        const image = await createImageBitmap(video);
+        worker.postMessage({ image }, [image]);
+      } catch (error) {
+        if (this.worker === worker) this.fail(`Hand tracking failed: ${error.message}`);
+      }
     };
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send); else requestAnimationFrame(send);
   }
@@ -109,7 +114,10 @@ export class Hand {
       return;
     }
     if (message.ready) this.isReady = true;
-    if (message.landmarks !== undefined) this.see(message.landmarks);
+    if (message.landmarks !== undefined) {
+      this.isBusy = false;
+      this.see(message.landmarks);
+    }
     this.next();
   }
 
@@ -143,7 +151,8 @@ export class Hand {
 
   // Reason why the hand moves nothing, as a text; empty if it may.
   obstacle() {
-    const { state } = this.page;
+    const { state, isOpen } = this.page;
+    if (!isOpen) return "No connection to the robot.";
     if (state?.phase !== "driving") return "Your hand moves the tool once the episode has started.";
     if (state.driver === "policy") return "The policy acts. Take over (T) to move the tool with your hand.";
     if (state.hold === "paused") return "Paused.";
@@ -186,7 +195,6 @@ export class Hand {
     byId("hand-preview").hidden = !this.stream;
     byId("hand-camera").textContent = this.worker ? "Stop camera" : "Start camera";
     button.hidden = !this.worker;
-    button.setAttribute("aria-pressed", String(this.isOn));
     button.querySelector("span").textContent = this.isOn ? "Let go" : "Follow";
     byId("hand-preview").classList.toggle("follows", this.isOn && Boolean(this.state.hand) && !this.obstacle());
   }
