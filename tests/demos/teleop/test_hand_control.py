@@ -206,7 +206,12 @@ def test_the_hand_moves_nothing_while_a_policy_acts(tmp_path: Path, browser: Bro
 
 
 @pytest.mark.parametrize(
-    ("flags", "text"), [((), "The camera is not allowed"), ((ALLOWED,), "There is no camera")], ids=["denied", "none"]
+    ("flags", "text"),
+    [
+        (("--deny-permission-prompts", CAMERA), "The camera is not allowed"),
+        ((ALLOWED, f"{CAMERA}=device-count=0"), "There is no camera"),
+    ],
+    ids=["denied", "none"],
 )
 def test_a_camera_that_is_denied_or_missing_is_explained(
     tmp_path: Path, scripted: Path, flags: tuple[str, ...], text: str
@@ -258,7 +263,7 @@ def test_the_hand_control_fits_every_screen(
         browser.press("Enter")
         browser.press("KeyH")
         driver.wait_message("The tool follows your hand")
-        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
         video, points = (
             browser.evaluate(f"(({{x, y, width, height}}) => [x, y, width, height])("
                              f"document.querySelector('#hand-{name}').getBoundingClientRect())")
