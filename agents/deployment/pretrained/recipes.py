@@ -22,6 +22,7 @@ from agents.types import Keywords
 from demos.collection.catalog.published_datasets import TASKS, load_published
 from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env
+from demos.datasets.metadata import plan_of
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ RECIPES = {
         "LamInsert": 300,
     }.items()
 } | {
-    "lam/generalist": Recipe("lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS)),
-    "lam/table": Recipe("lam", "lam-table", {"instruct": True}, LANGUAGE, ("LamTable-v0",), half_precision=True),
+    "lam/generalist": Recipe(
+        "lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS), half_precision=True
+    ),
+    "lam/table": Recipe("lam", "lam-table", {"instruct": True}, LANGUAGE, half_precision=True),
 }
 """Recipe of each published agent, by name."""
 
@@ -87,7 +90,9 @@ def train(recipe: Recipe, out: Path, root: Path) -> Path:
     if recipe.environments:
         environments = [gym.make(env_id, **recipe.keywords) for env_id in recipe.environments]
     else:
-        environments = [make_env(dataset, **recipe.keywords) for dataset in datasets]
+        plans = ((plan_of(dataset), dataset) for dataset in datasets)
+        distinct = {str((plan["env_id"], plan.get("env_kwargs"))): dataset for plan, dataset in plans}
+        environments = [make_env(dataset, **recipe.keywords) for dataset in distinct.values()]
     agent = agents.make(recipe.agent, environments[0], **recipe.settings)
     several = spec_of(find(recipe.agent)).takes_several_environments
     learned: Any = datasets if several else datasets[0]
