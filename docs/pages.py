@@ -18,7 +18,7 @@ from agents.deployment.pretrained.loading import pretrained_agents
 from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.saving.zoo import zoo_folder
 from agents.training.settings import file_settings
-from docs import model_scaling, scaling
+from docs import model_scaling, recordings, scaling
 from docs.environment_pages import (
     controls,
     environments,
@@ -197,6 +197,12 @@ def physics(text: str) -> str:
     return _between(text, "vector", vector())
 
 
+def teach_by_showing(text: str) -> str:
+    """Return the page on recordings of people with the tables of the committed results between their marks."""
+    text = _between(text, "accuracy", recordings.accuracy())
+    return _between(text, "imitation", recordings.imitation())
+
+
 def pretrained(text: str) -> str:
     """Return the page on pretrained agents with the table of the published agents between its marks."""
     rows = []
@@ -245,6 +251,7 @@ WRITTEN = {
     "docs/training.md": training,
     "docs/remote_agents.md": remote_agents,
     "docs/physics.md": physics,
+    "docs/teach_by_showing.md": teach_by_showing,
 }
 """Pages written by hand that contain tables of the committed results."""
 
