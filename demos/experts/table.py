@@ -156,7 +156,7 @@ def _remaining_push(layout: Layout, command: Command) -> npt.NDArray[np.float64]
     if other != SQUARE:
         target = layout.things[str(other)]
         toward = np.array(target.position[:2]) - np.array(thing.position[:2])
-        away = max(float(np.hypot(*toward)), 1e-6)
+        away = max(float(np.hypot(toward[0], toward[1])), 1e-6)
         remaining = max(away - push_distance(thing.half, target.half) + PUSH_MARGIN, 0.0)
         relative[:2] = toward * remaining / away
     return relative
