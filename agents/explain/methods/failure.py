@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.explain.case import Case, Explanation
 from agents.explain.functions import UnavailableError
 from agents.explain.methods.distance import explain_distance
@@ -9,7 +11,7 @@ from agents.explain.methods.uncertainty import RELATIVE_ENTROPY, explain_uncerta
 
 
 def explain_failure(case: Case) -> Explanation:
-    """Return the probability of a failure at each step, from the steps up to it."""
+    """Return the probability of a failure at each explained step, from all steps up to it."""
     if case.monitor is None:
         raise UnavailableError("the agent has no monitor: fit one by python -m agents monitor")
     probabilities = case.monitor.probabilities(signals(case))
@@ -18,13 +20,15 @@ def explain_failure(case: Case) -> Explanation:
         "Probability that the task is not solved at the end, from uncertainty and distance up to this step. The line "
         "marks the threshold of a warning.",
         "curve",
-        [round(float(each), 5) for each in probabilities],
+        [round(float(probabilities[step]), 5) for step in case.steps],
         {"usual": round(case.monitor.threshold, 5)},
     )
 
 
 def signals(case: Case) -> tuple[list[float], list[float]]:
-    """Return uncertainty and distance at each explained step of an episode.
+    """Return uncertainty and distance at each step of an episode, explained or not.
+
+    A monitor counts steps, and while an episode runs it sees all of them.
 
     Raises:
         UnavailableError: One of them cannot be measured, or only after the end of the episode.
@@ -32,4 +36,5 @@ def signals(case: Case) -> tuple[list[float], list[float]]:
     function = case.needs_function()
     if function.is_discrete and max(len(case.ensemble), len(function.members)) < 2:
         raise UnavailableError(RELATIVE_ENTROPY)
-    return explain_uncertainty(case).steps, explain_distance(case).steps
+    whole = replace(case, steps=range(len(case.trace)))
+    return explain_uncertainty(whole).steps, explain_distance(whole).steps

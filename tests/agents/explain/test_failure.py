@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import demos
 from agents.explain.explaining import explain, prepare
 from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
-from agents.explain.failure.monitor import Monitor, inputs_of
+from agents.explain.failure.monitor import NAMES, Monitor, inputs_of
 from agents.explain.functions import UnavailableError
 from agents.explain.live_monitor import live_monitor, saved_monitor
 from agents.explain.methods.failure import signals
@@ -112,6 +113,31 @@ def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_
     assert "fit one by python -m agents monitor" in without["explanations"]["failure"]["unavailable"]
     write_figure(measure(monitor, found), tmp_path / "monitor.png")
     assert (tmp_path / "monitor.png").stat().st_size > 1000
+
+
+def test_long_episodes_are_monitored_at_all_steps_though_the_page_shows_every_second(
+    datasets: Any, make: Make
+) -> None:
+    steps, limit = 250, 180
+    root, ids = datasets
+    dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0", max_episode_steps=steps)
+    agent = agents.make("bc", env, hidden_sizes=[8], ensemble_size=2)
+    agent.learn(dataset, env, seed=0, budget=1)
+    trace = trace_episode(agent, env, 600000)
+    references = References(dataset)
+    (found,) = monitored(lambda _: prepare(agent, env, trace, references, {}), [600000])
+    assert [len(curve) for curve in found.curves] == [steps, steps]
+    # The monitor knows the elapsed time alone, and warns from the step with index 180 on.
+    weights = [100.0 if name == "elapsed" else 0.0 for name in NAMES]
+    nothing = [0.0] * len(NAMES)
+    monitor = Monitor(nothing, [1.0] * len(NAMES), weights, -100.0 * (limit + 0.5) / steps, 0.5, horizon=steps)
+    assert measure(monitor, [replace(found, failed=True)])["median_first_warning"] == limit
+    content = explain(agent, env, seed=600000, demonstrations=dataset, methods=["failure"], monitor=monitor).content
+    shown = content["explanations"]["failure"]["steps"]
+    assert content["explained"] == list(range(0, steps, 2))
+    live = live_monitor(agent, env, monitor, dataset)
+    running = [live(*seen) for seen in zip(trace.observations, trace.memories, strict=True)]
+    np.testing.assert_allclose(shown, running[::2], atol=1e-5)
 
 
 def test_a_single_discrete_policy_cannot_be_monitored(make: Make, datasets: Any) -> None:
