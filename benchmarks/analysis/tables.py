@@ -40,6 +40,7 @@ class Row:
         training_seconds: Mean wall time of a training run; None for an agent that does not learn.
         training_cpu_seconds: Mean CPU time of a training run; None for an agent that does not learn.
         environment_steps: Mean environment steps of a training run; None for an agent that does not learn.
+        expert_labels: Mean number of expert labels of a training run; None for an agent that does not count them.
         ever_success_rate: Fraction of episodes in which the task was solved after any step.
         jerk: Mean jerk of the end effector, m/s^3; None if the environment does not report it.
         peak_force: Mean of the largest force of each episode, newtons; None if the environment does not report it.
@@ -67,6 +68,7 @@ class Row:
     training_seconds: float | None
     training_cpu_seconds: float | None
     environment_steps: float | None
+    expert_labels: float | None
     ever_success_rate: float
     jerk: float | None
     peak_force: float | None
@@ -136,6 +138,7 @@ def _row(group: list[CellResult]) -> Row:
         training_seconds=_mean([result.training_seconds for result in group]),
         training_cpu_seconds=_mean([result.training_cpu_seconds for result in group]),
         environment_steps=_mean([None if one.training is None else one.training.environment_steps for one in group]),
+        expert_labels=_mean([None if one.training is None else one.training.expert_labels for one in group]),
         ever_success_rate=merged.ever_success_rate,
         jerk=merged.mean_jerk,
         peak_force=merged.mean_peak_force,

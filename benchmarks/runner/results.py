@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -192,7 +192,7 @@ def cell_content(result: CellResult) -> JsonObject:
         "cell": result.cell.as_json(),
         "key": result.key,
         **result.provenance.as_json(),
-        "training": None if result.training is None else asdict(result.training),
+        "training": None if result.training is None else result.training.as_json(),
         "evaluation_seconds": result.evaluation_seconds,
         "step_seconds": result.evaluation.step_seconds,
         "inference_latency_ms": round(result.evaluation.inference_latency_ms, 4),

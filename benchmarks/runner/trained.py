@@ -212,7 +212,7 @@ def save_trained(
         {
             "key": training_job.key,
             "trained": training_job.description(),
-            "training": asdict(cost),
+            "training": cost.as_json(),
             "seeds_of_demonstrations": list(seeds),
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast
 
@@ -13,7 +13,7 @@ import minari
 
 from agents.registry import TrainableAgent, spec_of
 from agents.training.run import Run
-from agents.types import Action, Env, Info, Keywords, Observation, State
+from agents.types import Action, Env, Info, JsonObject, Keywords, Observation, State
 from benchmarks.suite.suite import PeriodicEvaluation
 from demos.collection.recording import Policy
 from demos.runtime.engines import progress
@@ -52,12 +52,23 @@ class Training:
         curve: Learning curve; None without periodic evaluation.
         seconds: Wall time without that of periodic evaluations.
         cpu_seconds: CPU time without that of periodic evaluations; other processes do not lengthen it.
+        expert_labels: Number of steps with an action of the expert, including the initial demonstrations; None for an
+            agent that does not count them.
     """
 
     environment_steps: int
     curve: Curve | None
     seconds: float = field(compare=False)
     cpu_seconds: float = field(compare=False)
+    expert_labels: int | None = None
+
+    def as_json(self) -> JsonObject:
+        """Return plain data, without the number of labels if there is none."""
+        content = asdict(self)
+        if self.expert_labels is None:
+            # Files of earlier versions do not have it.
+            del content["expert_labels"]
+        return content
 
 
 class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -221,7 +232,14 @@ def train(
     if periodic_eval is not None:
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
         curve = Curve(run.unit, periodic_eval.episodes, done, success)
-    return Training(cost.steps, curve, round(cost.seconds, 1), round(cost.cpu, 1))
+    return Training(cost.steps, curve, round(cost.seconds, 1), round(cost.cpu, 1), _expert_labels(agent))
+
+
+def _expert_labels(agent: TrainableAgent) -> int | None:
+    """Return the number of labels in the training record of an agent; None without one."""
+    record = getattr(agent, "training", None)
+    labels = record.get("labels") if isinstance(record, dict) else None
+    return labels if isinstance(labels, int) else None
 
 
 def measured_adaptation(directory: Path, env: Env, home: Env, **arguments: Any) -> tuple[Adapted, Training]:

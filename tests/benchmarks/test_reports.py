@@ -18,7 +18,7 @@ from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
-from .suites import CLONE, PUBLISHED, published, written
+from .suites import CLONE, PUBLISHED, part_of_core, published, written
 
 
 def test_a_report_shows_what_was_measured(results: Path) -> None:
@@ -49,6 +49,30 @@ def test_a_report_shows_what_was_measured(results: Path) -> None:
     assert all(source.startswith(("data:", "#")) for source in sources), "the page is whole by itself"
     assert not re.search(r"https?://(?!www\.w3\.org)|<script|@import|url\(http", page)
     assert re.findall("<h3>([^<]+)</h3>", page) == ["Success", "Learning curves", "Behavior", "Failed episodes"]
+
+
+def test_expert_labels_have_a_column_where_they_were_counted(tmp_path: Path) -> None:
+    folder = part_of_core(tmp_path, {("dagger", "LamReach-v0"), ("bc", "LamReach-v0")})
+    before = reports.markdown(folder)
+    assert "xpert labels" not in before
+    paths = sorted((folder / "cells").glob("*-dagger-*.json"))
+    for number, path in enumerate(paths):
+        old, result = path.read_bytes(), read_cell(path)
+        assert result.training is not None
+        assert write_cell(folder, result).read_bytes() == old, "a cell of an earlier version stays as it is"
+        counted = dataclasses.replace(
+            result, training=dataclasses.replace(result.training, expert_labels=2000 + number)
+        )
+        write_cell(folder, counted)
+        assert read_cell(path) == counted
+        assert counted.key == result.key
+    (markdown, page) = (path.read_text() for path in reports.report(folder) if path.suffix in (".md", ".html"))
+    head, _, *lines = markdown[markdown.index("| environment | agent | demonstrations ") :].splitlines()
+    column = head.split(" | ").index("expert labels")
+    shown = {line.split(" | ")[1]: line.split(" | ")[column] for line in lines[:2]}
+    assert shown == {"dagger": f"{2000 + (len(paths) - 1) / 2:,.0f}", "bc": "-"}
+    assert "Expert labels: steps with an action of the expert" in markdown
+    assert "<th>expert labels</th>" in page
 
 
 def test_a_report_of_the_same_results_is_the_same(results: Path) -> None:

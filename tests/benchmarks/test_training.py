@@ -103,6 +103,10 @@ def test_rollouts_with_labels_count_its_steps(datasets: Any, make: Make) -> None
     assert env.spec.max_episode_steps is not None
     assert cost.environment_steps % env.spec.max_episode_steps == 0
     assert cost.environment_steps <= shown.total_steps
+    # The labels are those of one of two demonstrations and of the rollouts.
+    assert cost.expert_labels == agent.training["labels"]
+    assert cost.expert_labels is not None
+    assert cost.environment_steps < cost.expert_labels <= shown.total_steps
 
 
 def test_an_agent_that_cannot_be_watched_learns_all_the_same(make: Make) -> None:
