@@ -140,6 +140,8 @@ def _events_text(events: Events) -> str:
     if events.grasp is None:
         return f"no grasp found: {events.reason}"
     release = "holds on to the end" if events.release is None else f"release at {events.release:.2f} s"
+    if events.release is None and events.reason:
+        release += f", as no release was found: {events.reason}"
     certain = f", +- {2 * events.uncertainty:.2f} s" if events.uncertainty else ""
     return f"grasp at {events.grasp:.2f} s, {release} (by {events.method}{certain})"
 

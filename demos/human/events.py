@@ -6,7 +6,7 @@ recording does not show them, the result says why, and names no time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -55,8 +55,8 @@ class Events:
     Attributes:
         grasp: Time at which the fingers have closed, seconds; None if unknown.
         release: Time at which they begin to open; None if unknown, or if they hold on to the end.
-        method: ``object``, ``aperture``, ``given`` or ``none``.
-        uncertainty: Standard deviation of the times, seconds; 0 if given.
+        method: ``object``, ``aperture``, ``given`` or ``none``: how times that are not given were found.
+        uncertainty: Standard deviation of the times that were found, seconds; 0 if all are given.
         reason: Explanation of what is unknown; empty if nothing is.
     """
 
@@ -72,8 +72,25 @@ class _Edge(NamedTuple):
     uncertainty: float
 
 
+class _Movement(NamedTuple):
+    grasp: float | None
+    release: float | None
+    uncertainty: float
+    reason: str
+
+
+class _Fingers(NamedTuple):
+    aperture: Floats
+    known: np.ndarray
+    limit: float
+    closed: list[tuple[int, int]]
+
+
 def find_events(track: HandTrack, *, grasp: float | None = None, release: float | None = None) -> Events:
     """Return grasp and release of a recording.
+
+    If one of them is given, the other one is found: the release after the given grasp, or the grasp before the given
+    release.
 
     Args:
         track: The recording.
@@ -88,26 +105,65 @@ def find_events(track: HandTrack, *, grasp: float | None = None, release: float 
             raise ValueError(
                 f"{name} at {time:g} s is outside of the recording, {track.times[0]:g} to {track.times[-1]:g} s"
             )
-    if grasp is not None and release is not None and release <= grasp:
-        raise ValueError(f"release at {release:g} s is not after the grasp at {grasp:g} s")
-    if grasp is not None:
+    if grasp is not None and release is not None:
+        if release <= grasp:
+            raise ValueError(f"release at {release:g} s is not after the grasp at {grasp:g} s")
         return Events(grasp, release, "given")
+    if grasp is not None:
+        return _release_after(track, grasp)
     found = _from_objects(track) if track.objects else None
     if found is None or found.grasp is None:
-        by_hand = _from_aperture(track)
+        by_hand = _from_aperture(track, release)
         if found is None or by_hand.grasp is not None:
             found = by_hand
-    if release is not None and found.grasp is not None and release > found.grasp:
-        return Events(found.grasp, release, found.method, found.uncertainty)
-    return found
+    if release is None or found.grasp is None:
+        return found
+    if release <= found.grasp:
+        raise ValueError(
+            f"release at {release:g} s is not after the grasp found at {found.grasp:.2f} s: give --grasp as well, or "
+            "a later --release"
+        )
+    return replace(found, release=release)
 
 
 def _none(reason: str) -> Events:
     return Events(None, None, "none", reason=reason)
 
 
+def _release_after(track: HandTrack, grasp: float) -> Events:
+    """Return a given grasp with the first release after it; None and a reason where the recording shows none."""
+    moved = _movement(track) if track.objects else None
+    if isinstance(moved, _Movement) and (moved.release is None or moved.release > grasp):
+        return Events(grasp, moved.release, "object", moved.uncertainty)
+    fingers = _fingers(track)
+    if isinstance(fingers, str):
+        return Events(grasp, None, "given", reason=f"{fingers}; give --release")
+    end = next((end for _, end in fingers.closed if track.times[end] > grasp), None)
+    if end is None:
+        return Events(grasp, None, "given", reason="the hand is not closed after the grasp; give --release")
+    if end == len(track.times) - 1:
+        return Events(grasp, None, "given")
+    edge = _fit_edge(track.times, fingers.aperture, fingers.known, end, fingers.limit, closing=False)
+    if not isinstance(edge, str) and edge.time <= grasp:
+        edge = "is not after the grasp"
+    if isinstance(edge, str):
+        reason = f"the opening at {track.times[end]:.2f} s {edge}; give --release"
+        return Events(grasp, None, "given", reason=reason)
+    return Events(grasp, edge.time, "aperture", edge.uncertainty)
+
+
 def _from_objects(track: HandTrack) -> Events:
     """Return the events of the object that moves farthest: the hand holds it from its first to its last movement."""
+    moved = _movement(track)
+    if isinstance(moved, str):
+        return _none(moved)
+    if moved.grasp is None:
+        return _none(moved.reason)
+    return Events(moved.grasp, moved.release, "object", moved.uncertainty)
+
+
+def _movement(track: HandTrack) -> _Movement | str:
+    """Return first and last movement of the object that moves farthest, or the words of what is wrong."""
     best: tuple[float, str, Floats] | None = None
     for name, positions in track.objects.items():
         if np.isfinite(positions).any():
@@ -116,9 +172,9 @@ def _from_objects(track: HandTrack) -> Events:
             if best is None or travel > best[0]:
                 best = (travel, name, filled)
     if best is None:
-        return _none("no tracked object is seen; give --grasp")
+        return "no tracked object is seen; give --grasp"
     if best[0] < MOVED:
-        return _none(
+        return (
             f"the object {best[1]!r} moves by only {1000 * best[0]:.2g} mm; give --grasp, or the length of a unit in "
             "meters (--unit)"
         )
@@ -131,17 +187,49 @@ def _from_objects(track: HandTrack) -> Events:
     end = len(filled) - 1 - int(np.argmax(from_end[::-1]))
     speed = float(np.linalg.norm(np.gradient(filled, track.times, axis=0), axis=1)[start : end + 1].max())
     uncertainty = reach / max(speed, MOVING_SPEED)
-    if start == 0:
-        return _none(f"the object {name!r} moves from the first frame on; give --grasp")
     holds_on = end >= len(filled) - 2
     release = None if holds_on else float(track.times[end])
-    return Events(float(track.times[start]), release, "object", uncertainty)
+    if start == 0:
+        return _Movement(
+            None, release, uncertainty, f"the object {name!r} moves from the first frame on; give --grasp"
+        )
+    return _Movement(float(track.times[start]), release, uncertainty, "")
 
 
-def _from_aperture(track: HandTrack) -> Events:
-    """Return the events of the fingers."""
+def _from_aperture(track: HandTrack, release: float | None) -> Events:
+    """Return the events of the fingers; with a given release, the grasp before it."""
+    fingers = _fingers(track)
+    if isinstance(fingers, str):
+        return _none(f"{fingers}; give --grasp")
+    times, aperture, known, limit = track.times, fingers.aperture, fingers.known, fingers.limit
+    complete = [(start, end) for start, end in fingers.closed if start > 0]
+    if not complete:
+        state = "is closed from the first frame on" if fingers.closed else "never closes"
+        return _none(f"the hand {state}; give --grasp")
+    # A given release selects the last grasp before it; if there is none, the first grasp is the one to compare with.
+    before = [each for each in complete if release is not None and times[each[0]] < release]
+    chosen = _farthest(track, complete) if release is None else before[-1] if before else complete[0]
+    if chosen is None:
+        listed = ", ".join(f"{times[start]:.2f} to {times[end]:.2f} s" for start, end in complete[:8])
+        return _none(f"the hand closes several times: {listed}; give --grasp or --release")
+    start, end = chosen
+    grasp = _fit_edge(times, aperture, known, start, limit, closing=True)
+    if isinstance(grasp, str):
+        return _none(f"the closing at {times[start]:.2f} s {grasp}; give --grasp")
+    if release is not None or end == len(times) - 1:
+        return Events(grasp.time, None, "aperture", grasp.uncertainty)
+    opening = _fit_edge(times, aperture, known, end, limit, closing=False)
+    if isinstance(opening, str):
+        return _none(f"the opening at {times[end]:.2f} s {opening}; give --grasp and --release")
+    if opening.time - grasp.time < CLOSED_TIME / 2:
+        return _none(f"the hand is closed only from {grasp.time:.2f} to {opening.time:.2f} s; give --grasp")
+    return Events(grasp.time, opening.time, "aperture", max(grasp.uncertainty, opening.uncertainty))
+
+
+def _fingers(track: HandTrack) -> _Fingers | str:
+    """Return the aperture and when the hand is closed, or the words of what is wrong."""
     if not track.has_fingers:
-        return _none("the recording has no thumb and index finger, and no object that moves; give --grasp")
+        return "the recording has no thumb and index finger, and no object that moves"
     times, aperture = track.times, track.aperture
     if track.frame == "image":
         # In palms: the distance to the camera does not matter.
@@ -154,30 +242,10 @@ def _from_aperture(track: HandTrack) -> Events:
     smoothed = noise / max(np.sqrt(SMOOTHING * track.rate * 3.5), 1.0)
     if contrast < max(MIN_CONTRAST[track.frame], MIN_SIGNIFICANCE * smoothed):
         unit = "palms" if track.frame == "image" else "m"
-        return _none(f"thumb and index finger hardly move apart ({contrast:.3f} {unit}); give --grasp")
+        return f"thumb and index finger hardly move apart ({contrast:.3f} {unit})"
     visible = min(contrast / FULL_CONTRAST, 1.0) if track.frame == "image" else 1.0
-    limit = MAX_UNCERTAINTY * visible**2
     closed = _closed_intervals(times, (filled - low) / contrast)
-    complete = [(start, end) for start, end in closed if start > 0]
-    if not complete:
-        state = "is closed from the first frame on" if closed else "never closes"
-        return _none(f"the hand {state}; give --grasp")
-    chosen = _farthest(track, complete)
-    if chosen is None:
-        listed = ", ".join(f"{times[start]:.2f} to {times[end]:.2f} s" for start, end in complete[:8])
-        return _none(f"the hand closes several times: {listed}; give --grasp and --release")
-    start, end = chosen
-    grasp = _fit_edge(times, aperture, known, start, limit, closing=True)
-    if isinstance(grasp, str):
-        return _none(f"the closing at {times[start]:.2f} s {grasp}; give --grasp")
-    if end == len(times) - 1:
-        return Events(grasp.time, None, "aperture", grasp.uncertainty)
-    release = _fit_edge(times, aperture, known, end, limit, closing=False)
-    if isinstance(release, str):
-        return _none(f"the opening at {times[end]:.2f} s {release}; give --grasp and --release")
-    if release.time - grasp.time < CLOSED_TIME / 2:
-        return _none(f"the hand is closed only from {grasp.time:.2f} to {release.time:.2f} s; give --grasp")
-    return Events(grasp.time, release.time, "aperture", max(grasp.uncertainty, release.uncertainty))
+    return _Fingers(aperture, known, MAX_UNCERTAINTY * visible**2, closed)
 
 
 def _closed_intervals(times: Floats, level: Floats) -> list[tuple[int, int]]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.recordings.synthetic import FPS, carry_box, front_camera, motion_capture, seen_by
-from demos.human.events import find_events
+from benchmarks.recordings.synthetic import FPS, Scene, carry_box, front_camera, motion_capture, seen_by
+from demos.human.events import Events, find_events
 from demos.human.signals import smoothness_of
+from demos.human.track import HandTrack
 
 
 def test_noisy_images_give_events_within_five_frames_or_none() -> None:
@@ -36,8 +37,9 @@ def test_motion_capture_gives_the_same_events() -> None:
     assert events.release == pytest.approx(scene.release, abs=0.1)
 
 
-def test_a_tracked_object_gives_the_events_of_a_wrist() -> None:
-    scene = carry_box(np.random.default_rng(6))
+def wrist_and_box(seed: int) -> tuple[HandTrack, Scene]:
+    """Return a recording of a wrist and of the box that it carries."""
+    scene = carry_box(np.random.default_rng(seed))
     track = motion_capture(scene)
     pinch = scene.points[:, [4, 8]].mean(axis=1)
     held = (scene.times >= scene.grasp) & (scene.times <= scene.release)
@@ -45,7 +47,12 @@ def test_a_tracked_object_gives_the_events_of_a_wrist() -> None:
     box += 0.0005 * np.random.default_rng(0).standard_normal(box.shape)
     points, confidence = track.points.copy(), track.confidence.copy()
     points[:, 1:], confidence[:, 1:] = np.nan, 0.0
-    events = find_events(replace(track, points=points, confidence=confidence, objects={"box": box}))
+    return replace(track, points=points, confidence=confidence, objects={"box": box}), scene
+
+
+def test_a_tracked_object_gives_the_events_of_a_wrist() -> None:
+    track, scene = wrist_and_box(6)
+    events = find_events(track)
     assert events.method == "object"
     # The hand carries the box after 0.1 s, and starts slowly.
     assert events.grasp == pytest.approx(scene.grasp + 0.2, abs=0.15)
@@ -59,13 +66,7 @@ def test_what_is_not_there_is_not_invented() -> None:
     assert "hardly move apart" in find_events(still).reason
     closed = track.cut(scene.grasp + 0.1, scene.release - 0.1)
     assert find_events(closed).grasp is None
-    twice = replace(
-        track,
-        times=np.concatenate([track.times, track.times + track.times[-1] + 1 / FPS]),
-        points=np.concatenate([track.points, track.points]),
-        confidence=np.concatenate([track.confidence, track.confidence]),
-    )
-    assert "the hand closes several times" in find_events(twice).reason
+    assert "the hand closes several times" in find_events(twice(track)).reason
     hidden = track.confidence.copy()
     near = np.abs(track.times - scene.grasp) < 0.3
     hidden[near] = 0.0
@@ -81,6 +82,56 @@ def test_given_times_win_and_must_be_inside() -> None:
         find_events(track, grasp=99.0)
     with pytest.raises(ValueError, match="not after the grasp"):
         find_events(track, grasp=1.0, release=0.5)
+
+
+def twice(track: HandTrack) -> HandTrack:
+    """Return a recording that is played two times."""
+    return replace(
+        track,
+        times=np.concatenate([track.times, track.times + track.times[-1] + 1 / FPS]),
+        points=np.concatenate([track.points, track.points]),
+        confidence=np.concatenate([track.confidence, track.confidence]),
+    )
+
+
+def test_the_event_that_is_not_given_is_found_beside_the_given_one() -> None:
+    scene = carry_box(np.random.default_rng(8))
+    track = motion_capture(scene)
+    later = float(track.times[-1]) + 1 / FPS
+    for recording, offset in ((track, 0.0), (twice(track), 0.0), (twice(track), later)):
+        events = find_events(recording, grasp=scene.grasp + offset)
+        assert (events.grasp, events.method) == (scene.grasp + offset, "aperture")
+        assert events.release == pytest.approx(scene.release + offset, abs=0.1)
+        events = find_events(recording, release=scene.release + offset)
+        assert (events.release, events.method) == (scene.release + offset, "aperture")
+        assert events.grasp == pytest.approx(scene.grasp + offset, abs=0.1)
+
+
+def test_the_release_after_a_given_grasp_may_be_absent_or_unknown() -> None:
+    scene = carry_box(np.random.default_rng(8))
+    track = motion_capture(scene)
+    held = track.cut(0.0, scene.release - 0.1)
+    assert find_events(held, grasp=scene.grasp) == Events(scene.grasp, None, "given")
+    still = replace(track, points=np.repeat(track.points[:1], len(track.times), axis=0))
+    unknown = find_events(still, grasp=scene.grasp)
+    assert (unknown.grasp, unknown.release) == (scene.grasp, None)
+    assert "hardly move apart" in unknown.reason
+    assert unknown.reason.endswith("give --release")
+
+
+def test_the_release_of_an_object_is_found_after_a_given_grasp() -> None:
+    track, scene = wrist_and_box(6)
+    events = find_events(track, grasp=scene.grasp)
+    assert (events.grasp, events.method) == (scene.grasp, "object")
+    assert events.release == pytest.approx(scene.release - 0.2, abs=0.15)
+
+
+def test_a_given_release_before_the_grasp_that_is_found_is_refused() -> None:
+    scene = carry_box(np.random.default_rng(8))
+    track, (tracked, other) = motion_capture(scene), wrist_and_box(6)
+    for recording, time in ((track, scene.grasp - 0.4), (tracked, other.grasp - 0.4)):
+        with pytest.raises(ValueError, match=r"release at .* s is not after the grasp found at .*: give --grasp"):
+            find_events(recording, release=time)
 
 
 def test_smoothness_separates_a_hand_from_noise() -> None:
