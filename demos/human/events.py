@@ -44,6 +44,9 @@ DOMINANCE = 2.0
 """Factor by which the hand moves farther during the chosen grasp than during any other."""
 MOVED = 0.03
 """Least movement of an object, meters."""
+REST_TIME = 0.2
+"""Shortest rest of an object before its first and after its last movement, seconds: with less, it may move before the
+recording begins or after it ends."""
 MOVING_SPEED = 0.04
 """Speed of an object that moves, meters per second."""
 
@@ -181,19 +184,20 @@ def _movement(track: HandTrack) -> _Movement | str:
     _, name, filled = best
     noise = max(noise_of(track.objects[name][:, axis]) for axis in range(3))
     reach = max(0.004, 4 * noise)
+    seen = track.times[np.isfinite(track.objects[name]).all(axis=1)]
     from_start = np.linalg.norm(filled - filled[0], axis=1) > reach
     from_end = np.linalg.norm(filled - filled[-1], axis=1) > reach
+    # Where the distance crosses: the first frame is never far from itself.
     start = int(np.argmax(from_start))
     end = len(filled) - 1 - int(np.argmax(from_end[::-1]))
     speed = float(np.linalg.norm(np.gradient(filled, track.times, axis=0), axis=1)[start : end + 1].max())
     uncertainty = reach / max(speed, MOVING_SPEED)
-    holds_on = end >= len(filled) - 2
-    release = None if holds_on else float(track.times[end])
-    if start == 0:
-        return _Movement(
-            None, release, uncertainty, f"the object {name!r} moves from the first frame on; give --grasp"
-        )
-    return _Movement(float(track.times[start]), release, uncertainty, "")
+    first, last = float(track.times[start]), float(track.times[end])
+    release = last if seen[-1] - last >= REST_TIME else None
+    if first - seen[0] < REST_TIME:
+        reason = f"the object {name!r} moves from the first frames on; give --grasp"
+        return _Movement(None, release, uncertainty, reason)
+    return _Movement(first, release, uncertainty, "")
 
 
 def _from_aperture(track: HandTrack, release: float | None) -> Events:

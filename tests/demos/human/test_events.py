@@ -59,6 +59,34 @@ def test_a_tracked_object_gives_the_events_of_a_wrist() -> None:
     assert events.release == pytest.approx(scene.release - 0.2, abs=0.15)
 
 
+@pytest.mark.parametrize("begin", [0.1, 0.3])
+def test_an_object_that_moves_from_the_first_frames_on_gives_no_grasp(begin: float) -> None:
+    track, scene = wrist_and_box(6)
+    # Within the carry, which takes 0.8 s or longer.
+    moving = track.cut(scene.grasp + 0.2 + begin, float(track.times[-1]))
+    refused = find_events(moving)
+    assert refused.grasp is None
+    assert "moves from the first frames on; give --grasp" in refused.reason
+    grasp = float(moving.times[0])
+    found = find_events(moving, grasp=grasp)
+    assert (found.grasp, found.method) == (grasp, "object")
+    assert found.release == pytest.approx(scene.release - 0.2, abs=0.15)
+
+
+@pytest.mark.parametrize("speed", [0.06, 0.3])
+def test_an_object_that_never_rests_gives_neither_grasp_nor_release(speed: float) -> None:
+    track, _ = wrist_and_box(6)
+    moving = track.times[:, None] * [speed, 0.0, 0.0]
+    rests = np.minimum(moving, moving[len(moving) // 2])
+    hidden = np.where((track.times < 0.5)[:, None], np.nan, moving)
+    for box in (moving, rests, hidden):
+        events = find_events(replace(track, objects={"box": box}))
+        assert events.grasp is None
+    assert find_events(replace(track, objects={"box": moving}), grasp=0.5) == Events(
+        0.5, None, "object", pytest.approx(0.004 / speed, rel=0.1)
+    )
+
+
 def test_what_is_not_there_is_not_invented() -> None:
     scene = carry_box(np.random.default_rng(7))
     track = motion_capture(scene)
