@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,12 @@ import gymnasium as gym
 import typer
 
 from agents.types import JsonObject
-from benchmarks.speed.measuring import Measured, median, show_measured
+from benchmarks.speed.measuring import Measured, median, show_pieces
 from benchmarks.suite.conditions import Condition
+from benchmarks.suite.suite import Suite
 from benchmarks.suite.suite_file import read_suite
 from demos.collection.catalog.published_datasets import load_published
+from demos.collection.versions import demonstration_versions
 from demos.runtime.console import clear_errors
 from lam_envs.validation import check_name
 
@@ -41,7 +44,10 @@ def monitors(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of all datasets; by default a temporary one.")] = None,
 ) -> None:
-    """Measure how well monitors predict the failures of bc under the conditions of the suite robustness."""
+    """Measure how well monitors predict the failures of bc under the conditions of the suite robustness.
+
+    After an interruption, the same command measures the environments that are left.
+    """
     with clear_errors():
         suite = read_suite(SUITE)
         for name in env:
@@ -50,11 +56,24 @@ def monitors(
             raise ValueError(f"episodes is {episodes}; expected at least 2")
         chosen = env or list(suite.environments)
 
-        def measure(episodes: int) -> Iterator[Measured]:
-            for name in chosen:
-                yield from _measured(name, suite.conditions, episodes, out, root)
+        pieces = {name: partial(_measured, name, suite.conditions, episodes, out, root) for name in chosen}
+        show_pieces(pieces, out, LIBRARIES, {"episodes": episodes}, _identity(suite))
 
-        show_measured(measure, out, LIBRARIES, episodes=episodes)
+
+def _identity(suite: Suite) -> JsonObject:
+    """Return the versions and settings that decide the figures of an environment."""
+    from agents.training.provenance import agent_versions  # late: it imports PyTorch
+
+    parts = agent_versions(AGENT, SETTINGS)
+    for env_id in suite.environments:
+        parts |= demonstration_versions(env_id)
+    return {
+        "parts": parts,
+        "conditions": suite.conditions,
+        "settings": SETTINGS,
+        "demonstrations": DEMONSTRATIONS,
+        "seeds": [TRAINING_SEED, FIT_SEED, TEST_SEED],
+    }
 
 
 def _measured(
