@@ -202,6 +202,8 @@ REMOTE = "agents.deployment.remote.agent:remote_spec"
 """Import path of the function that returns the spec of a policy at an address."""
 EXPORTED_MODEL, EXPORTED_DESCRIPTION = "model.onnx", "model.json"
 """Names of the files of an exported policy: the model, and its inputs and outputs."""
+MONITOR, MONITOR_FIGURE = "monitor.json", "monitor.png"
+"""Names of the files of a failure monitor, beside a saved agent or exported policy."""
 EXPORTED = "agents.deployment.export.onnx_agent:exported_spec"
 """Import path of the function that returns the spec of an exported policy in a folder."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import track
 
+from agents.registry import MONITOR_FIGURE
 from agents.training.arguments import SavedAgent
 from agents.training.saving.sources import load_source, make_trained_env, saved_source
 from agents.types import Env, JsonObject
@@ -20,9 +21,6 @@ if TYPE_CHECKING:  # late: PyTorch is not needed by every command
     from agents.explain.case import Case
     from agents.explain.failure.fitting import MonitoredEpisode
     from agents.explain.live_monitor import LiveMonitor
-
-FIGURE = "monitor.png"
-"""Name of the file with the reliability diagram."""
 
 
 def monitor(
@@ -108,8 +106,8 @@ def monitor(
         folder = out or source.folder
         folder.mkdir(parents=True, exist_ok=True)
         path = replace(fitted, origin=origin, report=report).save(folder)
-        write_figure(report, folder / FIGURE)
-        console.print(f"written to {path} and {FIGURE}", soft_wrap=True)
+        write_figure(report, folder / MONITOR_FIGURE)
+        console.print(f"written to {path} and {MONITOR_FIGURE}", soft_wrap=True)
         console.print(f"{report['failures']} of {report['episodes']} other episodes failed")
         for name, value in report["auroc"].items():
             console.print(f"AUROC, {name}: {'-' if value is None else f'{value:.3f}'}")

@@ -27,7 +27,15 @@ from agents.deployment.remote.agent import PROTOCOL
 from agents.deployment.remote.identity import VERSION
 from agents.deployment.remote.messages import pack, unpack
 from agents.deployment.remote.names import ObservationNames
-from agents.registry import is_exported, read_description
+from agents.registry import (
+    DESCRIPTION,
+    EXPORTED_DESCRIPTION,
+    EXPORTED_MODEL,
+    MONITOR,
+    MONITOR_FIGURE,
+    is_exported,
+    read_description,
+)
 from agents.types import Env, JsonObject, Memory
 from demos.collection.recording import Policy
 
@@ -144,8 +152,7 @@ def metadata_of(directory: str | Path, env: Env) -> JsonObject:
         FileNotFoundError: There is neither.
         ValueError: A file is damaged.
     """
-    files = sorted(path for path in Path(directory).iterdir() if path.is_file())
-    checksum = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    checksum = hashlib.sha256(b"".join(path.read_bytes() for path in _agent_files(Path(directory)))).hexdigest()[:16]
     return {
         PROTOCOL: PROTOCOL_VERSION,
         "lam_envs": lam_envs.__version__,
@@ -154,6 +161,20 @@ def metadata_of(directory: str | Path, env: Env) -> JsonObject:
         VERSION: checksum,
         **spaces_of(env.observation_space, env.action_space),
     }
+
+
+def _agent_files(folder: Path) -> list[Path]:
+    """Return the files that an agent in a folder is loaded from, without others such as those of its monitor."""
+    from agents.training.saving.storage import WEIGHTS  # late: it imports PyTorch
+
+    names: tuple[str, ...] = (DESCRIPTION, WEIGHTS)
+    if is_exported(str(folder)):
+        names = (EXPORTED_DESCRIPTION, EXPORTED_MODEL)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if (folder / names[1]).is_file():
+        return [path for path in files if path.name in names]
+    # A third-party agent may read any other file.
+    return [path for path in files if path.name not in (MONITOR, MONITOR_FIGURE)]
 
 
 def _name_of(folder: Path) -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from agents.registry import MONITOR
 from agents.types import JsonObject
 from demos.runtime.files import write_json
 
-FILE = "monitor.json"
-"""Name of the file beside a saved agent."""
 SIGNALS = ("uncertainty", "distance")
 """Explanation methods whose curves are the inputs of a monitor."""
 NAMES = (*(f"{signal} {kind}" for signal in SIGNALS for kind in ("now", "mean so far", "max so far")), "elapsed")
@@ -78,7 +77,7 @@ class Monitor:
 
     def save(self, folder: str | Path) -> Path:
         """Write the monitor beside a saved agent; return the file."""
-        path = Path(folder) / FILE
+        path = Path(folder) / MONITOR
         write_json(path, {"inputs": list(NAMES), **asdict(self)})
         return path
 
@@ -89,7 +88,7 @@ class Monitor:
         Raises:
             ValueError: The file is damaged, or has other inputs.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / MONITOR
         if not path.is_file():
             return None
         try:

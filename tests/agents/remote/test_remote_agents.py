@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from agents.deployment.remote.agent import read_actions
 from agents.deployment.remote.messages import pack, unpack
 from agents.deployment.remote.names import ObservationNames, read_names
 from agents.deployment.remote.server import PolicyServer, metadata_of
+from agents.explain.failure.monitor import NAMES, Monitor
 from demos.collection.recording import record, rollout
 
 from ...conftest import Make
@@ -47,6 +49,27 @@ def test_a_remote_policy_gives_the_same_episodes(case: str, make: Make, tmp_path
         np.testing.assert_array_equal(own.actions, other.actions)
         np.testing.assert_array_equal(own.rewards, other.rewards)
     remote.close()
+
+
+def test_the_version_is_that_of_the_agent_and_not_of_its_monitor(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    folder = agents.make("bc", env, hidden_sizes=[8]).save(tmp_path / "agent")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    shutil.copy(folder / "agent.json", foreign)
+    (foreign / "policy.bin").write_bytes(b"one")
+    before = [metadata_of(each, env)["version"] for each in (folder, foreign)]
+    nothing = [0.0] * len(NAMES)
+    for each in (folder, foreign):
+        Monitor(nothing, nothing, nothing, 0.0, 0.5, horizon=10).save(each)
+        (each / "monitor.png").write_bytes(b"a figure")
+    (folder / "notes.txt").write_text("the best one")
+    assert [metadata_of(each, env)["version"] for each in (folder, foreign)] == before
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    (foreign / "policy.bin").write_bytes(b"two")
+    for each, version in zip((folder, foreign), before, strict=True):
+        assert metadata_of(each, env)["version"] != version
 
 
 def test_each_client_has_a_memory_of_its_own(make: Make, tmp_path: Path) -> None:
