@@ -152,7 +152,7 @@ def _remaining_push(layout: Layout, command: Command) -> npt.NDArray[np.float64]
     """Return the vector along which the object of a command has to be pushed, meters, shape (3,)."""
     one, other = names_of(command)
     thing = layout.things[str(one)]
-    relative = np.array(destination(layout, command)) - np.array(thing.position)
+    relative: npt.NDArray[np.float64] = np.array(destination(layout, command)) - np.array(thing.position)
     if other != SQUARE:
         target = layout.things[str(other)]
         toward = np.array(target.position[:2]) - np.array(thing.position[:2])
