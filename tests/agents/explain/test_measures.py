@@ -112,12 +112,16 @@ def test_a_state_of_a_demonstration_is_nearest_to_itself(small: Subject) -> None
     check_nearest(small, range(0, len(small.references.steps), 40))
 
 
-@pytest.fixture(scope="module", params=["bc", "act"])
+@pytest.fixture(scope="module", params=["bc", "act", "lam"])
 def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     dataset = demos.collect("LamGrasp-v0", episodes=50, seed=0, root=tmp_path_factory.mktemp("full"))
     env = gym.make("LamGrasp-v0")
-    agent = agents.make(request.param, env)
-    agent.learn(dataset, env, seed=0, budget={"bc": 60, "act": 20}[request.param])
+    if request.param == "lam":
+        agent = agents.load_pretrained("lam/generalist", env)
+        agent.policy.executed = 1  # each state decides on its own action
+    else:
+        agent = agents.make(request.param, env)
+        agent.learn(dataset, env, seed=0, budget={"bc": 60, "act": 20}[request.param])
     made = subject(agent, env, dataset, 200, 4)
     env.close()
     return made
