@@ -216,7 +216,7 @@ images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 	$(BIN)/python -m docs.architecture
 
-conversation: $(INSTALLED) ## record the video of a conversation with a saved agent lam: make conversation MODEL=runs/lam
+conversation: $(INSTALLED) ## record the video of a conversation with lam/table; MODEL=runs/lam takes another agent
 	$(BIN)/python -m docs.conversation_video $(MODEL)
 
 clean: ## remove installed and generated files, but no committed results

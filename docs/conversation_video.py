@@ -1,4 +1,4 @@
-"""Record a conversation with a saved agent ``lam`` for the README. Run by ``make conversation MODEL=runs/lam``."""
+"""Record a conversation with an agent ``lam`` for the README. Run by ``make conversation``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from agents.__main__ import app
 from docs.images import CONVERSATION
 
+MODEL = "lam/table"
+"""Pretrained agent of the video."""
 ENVIRONMENT = "LamTable-v0"
 SEED = 0
 """Seed of the scene, which has no purple cube."""
@@ -21,11 +23,11 @@ INSTRUCTIONS = (
 """Instructions, one of which names a cube that is not there."""
 
 
-def record(model: Path, out: Path, *more: str) -> None:
+def record(model: str | Path, out: Path, *more: str) -> None:
     """Write the video.
 
     Args:
-        model: Folder of a saved agent ``lam``.
+        model: Folder of a saved agent ``lam``, or name of a pretrained one.
         out: File that ends in ``.webp``, ``.gif`` or ``.mp4``.
         more: Further arguments of ``agents talk``.
     """
@@ -37,7 +39,7 @@ def record(model: Path, out: Path, *more: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="Folder of a saved agent lam.")
+    parser.add_argument("model", nargs="?", default=MODEL, help="Folder of a saved agent lam, or pretrained agent.")
     parser.add_argument("--out", type=Path, default=CONVERSATION, help="WebP, GIF or MP4 file.")
     given = parser.parse_args(arguments)
     record(given.model, given.out)
