@@ -78,6 +78,7 @@ def publish(
         shutil.copyfile(source / DESCRIPTION, writing / DESCRIPTION)
         if half_precision:
             save_file(rounded(load_file(source / WEIGHTS)), writing / WEIGHTS)
+            (writing / WEIGHTS).chmod(0o644)
         else:
             shutil.copyfile(source / WEIGHTS, writing / WEIGHTS)
         results = [_measure(writing, env_id, keywords, episodes, progress) for env_id, keywords in environments]

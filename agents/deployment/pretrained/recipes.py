@@ -1,6 +1,7 @@
 """Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
-Settings and demonstrations are those of the suites ``core`` (five training seeds), ``generalist`` and ``language``.
+Settings and demonstrations are those of the suites ``core`` (five training seeds) and ``generalist``. No recipe makes
+``lam/table``: the suite ``language`` trains it, and ``agents publish`` publishes it from the folder of the suite.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from agents.types import Keywords
 from demos.collection.catalog.published_datasets import TASKS, load_published
 from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env
-from demos.datasets.metadata import plan_of
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,6 @@ class Recipe:
     half_precision: bool = False
 
 
-LANGUAGE: Keywords = {
-    "idle_steps": 20,
-    "epochs": 40,
-    "masked_features": ("tool/velocity", "tool/lag"),
-    "executed_actions": 2,
-}
-"""Settings of the suite ``language``."""
 RECIPES = {
     f"bc/{task}-v0": Recipe("bc", (f"{task}-{episodes}-seed1",), {}, {})
     for task, episodes in {
@@ -67,7 +60,6 @@ RECIPES = {
     "lam/generalist": Recipe(
         "lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS), half_precision=True
     ),
-    "lam/table": Recipe("lam", "lam-table", {"instruct": True}, LANGUAGE, half_precision=True),
 }
 """Recipe of each published agent, by name."""
 
@@ -90,9 +82,7 @@ def train(recipe: Recipe, out: Path, root: Path) -> Path:
     if recipe.environments:
         environments = [gym.make(env_id, **recipe.keywords) for env_id in recipe.environments]
     else:
-        plans = ((plan_of(dataset), dataset) for dataset in datasets)
-        distinct = {str((plan["env_id"], plan.get("env_kwargs"))): dataset for plan, dataset in plans}
-        environments = [make_env(dataset, **recipe.keywords) for dataset in distinct.values()]
+        environments = [make_env(dataset, **recipe.keywords) for dataset in datasets]
     agent = agents.make(recipe.agent, environments[0], **recipe.settings)
     several = spec_of(find(recipe.agent)).takes_several_environments
     learned: Any = datasets if several else datasets[0]

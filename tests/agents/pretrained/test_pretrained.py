@@ -157,6 +157,7 @@ def test_half_precision_halves_the_file_and_hardly_changes_actions(make: Make, t
     )
     sizes = [(folder / "weights.safetensors").stat().st_size for folder in (whole, half)]
     assert sizes[1] < 0.55 * sizes[0]
+    assert (half / "weights.safetensors").stat().st_mode & 0o444 == 0o444
     env = make("LamReach-v0")
     observation, _ = env.reset(seed=0)
     actions = [agents.load(folder, env).predict(observation, deterministic=True)[0] for folder in (whole, half)]
