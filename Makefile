@@ -152,7 +152,7 @@ pretrained: $(INSTALLED) ## train and publish the agents of zoo again; AGENTS="b
 test: $(INSTALLED) ## run the tests, in less than ten minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: $(INSTALLED) $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed $(ADAPTERS)/.installed $(LANGUAGE)/.installed ## run all tests, including those that take minutes
+test-all: $(INSTALLED) hand-model hand-page $(READERS)/.installed $(OTHERS)/.installed $(POLICY)/.installed $(ADAPTERS)/.installed $(LANGUAGE)/.installed ## run all tests, including those that take minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-adapters: $(ADAPTERS)/.installed ## train agents of other libraries by the examples of adapters

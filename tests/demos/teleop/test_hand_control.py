@@ -1,7 +1,7 @@
 """Control by a hand in front of a camera, in headless Chromium, so these tests are slow ones.
 
-The files of hand tracking are not in the repository. ``LAM_ENVS_HAND_PAGE`` names a folder with them, and
-``make hand-page`` writes them into ``hand-page``; without both, the test that finds a hand in a video is skipped. The
+The files of hand tracking are not in the repository: ``make hand-page``, which ``make test-all`` runs, writes them into
+``hand-page``, and ``LAM_ENVS_HAND_PAGE`` names another folder. The test that finds a hand in a video needs them. The
 others need no such files: a program of their own has its place, and the test says where the hand is.
 """
 
@@ -298,11 +298,9 @@ def write_video(path: Path) -> None:
     drawn.close()
 
 
-@pytest.mark.skipif(
-    not GIVEN and not FOLDER.is_dir(), reason="run make hand-page, or set LAM_ENVS_HAND_PAGE to a folder of its files"
-)
 @pytest.mark.timeout(1800)
 def test_the_tool_follows_a_hand_in_a_video(tmp_path: Path) -> None:
+    assert FOLDER.is_dir(), "this test needs the files of hand tracking: run make hand-page"
     write_video(tmp_path / "hand.y4m")
     flags = (ALLOWED, CAMERA, f"--use-file-for-fake-video-capture={tmp_path / 'hand.y4m'}")
     with (
