@@ -1,8 +1,8 @@
 """Control by a hand in front of a camera, in headless Chromium, so these tests are slow ones.
 
-The files of hand tracking are not in the repository: ``make hand-page``, which ``make test-all`` runs, writes them into
-``hand-page``, and ``LAM_ENVS_HAND_PAGE`` names another folder. The test that finds a hand in a video needs them. The
-others need no such files: a program of their own has its place, and the test says where the hand is.
+The files of hand tracking are not in the repository: ``make hand-page``, which ``make test-all`` runs, writes them
+into ``hand-page``, and ``LAM_ENVS_HAND_PAGE`` names another folder. The test that finds a hand in a video needs them.
+The others need no such files: a program of their own has its place, and the test says where the hand is.
 """
 
 from __future__ import annotations
