@@ -94,6 +94,12 @@ class HandDriver(KeyDriver):
         self.wait_message("The camera is off")
         self.click("hand-camera")
 
+    def start_with_a_hand(self) -> None:
+        self.start()
+        self.wait_message("No hand seen")
+        self.show(OPEN)
+        self.wait_message("Press Follow")
+
     def tool(self) -> dict[str, float]:
         state = self.state()
         tool = np.array(state["features"]["tool/position"])
@@ -106,10 +112,7 @@ def test_the_tool_follows_the_hand_stops_when_it_is_lost_and_keys_still_move_it(
     with program("LamPickPlace-v0", "--root", tmp_path, "--hand-tracking", scripted) as running:
         driver = HandDriver(browser)
         browser.open(running.url, width=1280, height=800)
-        driver.start()
-        driver.wait_message("No hand seen")
-        driver.show(OPEN)
-        driver.wait_message("Press Follow")
+        driver.start_with_a_hand()
         browser.press("KeyH")
         driver.wait_message("once the episode has started")
         browser.press("Enter")
@@ -163,10 +166,7 @@ def test_a_step_back_and_the_next_episode_do_not_move_the_tool(
     with program("LamPickPlace-v0", "--root", tmp_path, "--hand-tracking", scripted) as running:
         driver = HandDriver(browser)
         browser.open(running.url, width=1280, height=800)
-        driver.start()
-        driver.wait_message("No hand seen")
-        driver.show(OPEN)
-        driver.wait_message("Press Follow")
+        driver.start_with_a_hand()
         browser.press("KeyH")
         for end in ("KeyU", "Backspace"):
             if driver.state()["phase"] == "ready":
@@ -190,10 +190,7 @@ def test_the_hand_moves_nothing_while_a_policy_acts(tmp_path: Path, browser: Bro
     with program("LamPickPlace-v0", "--root", tmp_path, "--hand-tracking", scripted, "--expert") as running:
         driver = HandDriver(browser)
         browser.open(running.url, width=1280, height=800)
-        driver.start()
-        driver.wait_message("No hand seen")
-        driver.show(OPEN)
-        driver.wait_message("Press Follow")
+        driver.start_with_a_hand()
         browser.press("KeyH")
         browser.press("Enter")
         driver.wait_message("The policy acts")
@@ -257,10 +254,7 @@ def test_the_hand_control_fits_every_screen(
     with program("LamPickPlace-v0", "--root", tmp_path, "--hand-tracking", scripted) as running:
         driver = HandDriver(browser)
         browser.open(running.url, width=width, height=height, scheme=scheme)
-        driver.start()
-        driver.wait_message("No hand seen")
-        driver.show(OPEN)
-        driver.wait_message("Press Follow")
+        driver.start_with_a_hand()
         browser.press("Enter")
         browser.press("KeyH")
         driver.wait_message("The tool follows your hand")
