@@ -38,6 +38,7 @@ def policy_in(interface: Interface, network: ChunkNetwork, settings: LamSettings
         decay=settings.step_decay,
         use_instruction=settings.use_instruction,
         image_shift=settings.image_shift,
+        word_dropout=settings.word_dropout,
     )
     return made.eval()
 

@@ -27,6 +27,7 @@ from agents.imitation.lam.networks.cameras import Images, shifted_at_random
 from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.policies.encoders.images import ImageEncoder
+from agents.policies.encoders.instructions import UNKNOWN_SHARE
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Env, Memory, Observation, Space, State, Tensors
 from demos.collection.environment_versions import part_name
@@ -118,6 +119,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         decay: See :func:`agents.imitation.lam.networks.batch.label_weights`.
         use_instruction: Condition the policy on the instruction, if the observations have one.
         image_shift: Largest random shift of images in training, pixels.
+        word_dropout: Share of the words that are replaced by the unknown word in training.
 
     Raises:
         ValueError: The network does not know a feature or a camera of the environment, or its actions have fewer
@@ -133,10 +135,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
         decay: float,
         use_instruction: bool = True,
         image_shift: int = 0,
+        word_dropout: float = UNKNOWN_SHARE,
     ) -> None:
         super().__init__(interface.observation_space, interface.action_space)
         self.network, self.executed, self.decay = network, executed, decay
         self.use_instruction, self.image_shift = use_instruction, image_shift
+        self.word_dropout = word_dropout
         self.reader = EntityReader(interface.layout, network.schema).to(self.device)
         self.interface = interface
         if interface.action_size > network.action_size:
@@ -162,7 +166,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     def augment(self, batch: LamBatch) -> LamBatch:
         """Return a minibatch with robots, instructions and words hidden, images shifted, and noise for ``flow``."""
-        hidden, head = unknown_words(partly_hidden(batch)), self.network.head
+        hidden, head = unknown_words(partly_hidden(batch), self.word_dropout), self.network.head
         if batch.images is not None:
             hidden = replace(hidden, images=shifted_at_random(batch.images, self.image_shift))
         if not isinstance(head, FlowHead):

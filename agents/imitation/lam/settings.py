@@ -15,6 +15,7 @@ from agents.imitation.lam.networks.mlp import MlpNetwork
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.sequence.settings import ChunkSettings, Depth, Width
 from agents.policies.encoders.images import Readout
+from agents.policies.encoders.instructions import UNKNOWN_SHARE
 from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
 from agents.training.loop import LoopSettings, Precision
 from agents.training.settings import Count, CountOrZero, Discount, Positive
@@ -42,7 +43,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
         "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "sentence_encoder",
-        "masked_features", "shares",
+        "masked_features", "shares", "word_dropout",
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
@@ -58,6 +59,13 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
         "learned",
         description="Encoder of instructions: words learned from the demonstrations, or the frozen encoder minilm, "
         "which was also trained on other words (extra language).",
+    )
+    word_dropout: float = Field(
+        UNKNOWN_SHARE,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the words of instructions that are replaced by the unknown word in training (word "
+        "dropout, Iyyer et al. 2015). With more, the policy relies less on single words.",
     )
     idle_steps: CountOrZero = Field(
         IDLE_STEPS,

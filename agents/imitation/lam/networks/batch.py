@@ -10,7 +10,7 @@ import torch
 from agents.imitation.lam.entities import EntityTable
 from agents.imitation.lam.language import PLACEHOLDER
 from agents.imitation.lam.networks.cameras import Images
-from agents.policies.encoders.instructions import PADDING, UNKNOWN, UNKNOWN_SHARE
+from agents.policies.encoders.instructions import PADDING, UNKNOWN
 from demos.datasets.tree import tree_map
 
 UNKNOWN_ROBOT = 0
@@ -94,15 +94,19 @@ def partly_hidden(batch: LamBatch) -> LamBatch:
     )
 
 
-def unknown_words(batch: LamBatch) -> LamBatch:
+def unknown_words(batch: LamBatch, share: float) -> LamBatch:
     """Return a minibatch in which some words are replaced by the unknown word, so that its embedding is trained.
 
     Embeddings of sentences stay as they are.
+
+    Args:
+        batch: Minibatch.
+        share: Share of the words, at least 0 and less than 1.
     """
     numbers = batch.words
     if numbers.is_floating_point():
         return batch
-    dropped = torch.rand(numbers.shape, device=numbers.device) < UNKNOWN_SHARE
+    dropped = torch.rand(numbers.shape, device=numbers.device) < share
     words = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
     return replace(batch, words=words)
 
