@@ -133,6 +133,11 @@ def collect(
             make_policy_demonstrator(policy, env)
         if motion is not None:
             HumanDemonstrator(env, motion)
+        # Several trainings may begin with the same complete dataset at once: they need no lock.
+        if not partial.exists():
+            check_replaceable(name, folder)
+            if folder.exists() and _is_same(name, folder, plan.as_json(), overwrite=overwrite):
+                return load(folder)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=LOCK_SECONDS):
             return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)

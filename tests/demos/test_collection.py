@@ -17,6 +17,7 @@ import h5py
 import minari
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import demos
 from demos.collection.demonstrators import DEMONSTRATORS, MIXED
@@ -65,6 +66,14 @@ def test_the_prefix_of_an_id_changes_nothing(tmp_path: Path) -> None:
     )
     assert prefixed.id == plain.id
     assert checksum(prefixed) == checksum(plain)
+
+
+def test_a_complete_dataset_is_returned_while_another_process_also_asks_for_it(tmp_path: Path) -> None:
+    made: Any = {"episodes": 1, "dataset_id": "made-v0", "root": tmp_path}
+    first = demos.collect("LamReach-v0", **made)
+    # Trainings that begin at the same moment collect the same dataset.
+    with FileLock(tmp_path / ".partial" / "made-v0.lock"):
+        assert checksum(demos.collect("LamReach-v0", **made)) == checksum(first)
 
 
 @pytest.mark.usefixtures("server")
