@@ -11,10 +11,13 @@ import torch
 
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.geometry import RELATIONS, directions, relations
-from agents.imitation.lam.networks.batch import LamBatch, absolute_errors, gripper_first, gripper_last
+from agents.imitation.lam.language import PLACEHOLDER
+from agents.imitation.lam.networks.batch import LamBatch, absolute_errors, gripper_first, gripper_last, unknown_words
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.policies.encoders.instructions import FIRST, PADDING, UNKNOWN
 from agents.policies.transformer import Attention
+from agents.training.randomness import isolated_rng
 
 from ...conftest import Make
 from .scenes import SIZES, observations_of, policy_of, things_layout
@@ -49,6 +52,20 @@ def test_the_loss_is_that_of_numpy() -> None:
         expected = np.average(np.abs(predicted - actions)[rows], weights=weights[rows])
         assert float(sums["losses"][number] / sums["weights"][number]) == pytest.approx(expected, rel=1e-5)
     assert sums["weights"][2] == 0.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.25])
+def test_word_dropout_hides_its_share_of_the_words_but_no_names(share: float, make: Make) -> None:
+    policy = policy_of(make("LamReach-v0"))
+    batch = batch_of(policy, observations_of(make("LamReach-v0"), range(3)))
+    words = torch.tensor([FIRST, FIRST + 1, PLACEHOLDER, PADDING]).repeat(1000, 10)
+    with isolated_rng(0):
+        hidden = unknown_words(replace(batch, words=words), share).words
+    changed = hidden != words
+    assert (hidden[changed] == UNKNOWN).all()
+    is_word = (words != PLACEHOLDER) & (words != PADDING)
+    assert not changed[~is_word].any()
+    assert float(changed[is_word].float().mean()) == pytest.approx(share, abs=0.01)
 
 
 def test_padded_steps_and_unused_numbers_carry_no_gradient(make: Make) -> None:
