@@ -56,6 +56,51 @@ def large_model(path: Path) -> str:
     )
 
 
+def gpu(path: Path, cpu_path: Path) -> str:
+    """Return the table of measured rates on a GPU, and of estimated times.
+
+    Args:
+        path: File that ``python -m benchmarks scaling --device cuda`` wrote.
+        cpu_path: File of the rates on a CPU, as in :func:`large_model`.
+    """
+    content = json.loads(path.read_text())
+    figures, on_cpu = (
+        {each["what"]: float(each["value"]) for each in json.loads(where.read_text())["figures"]}
+        for where in (path, cpu_path)
+    )
+    settings = read_settings("lam", LamSettings, {})
+    examples = settings.epochs * settings.batches * settings.batch_size
+    sizes = [content["batch_size"], 16 * content["batch_size"]]
+    rows = []
+    for model, size in MODELS.items():
+        rates = {
+            (count, precision): figures.get(f"training, {Case(model, size, count, 1, 'cuda', precision).name}")
+            for count in sizes
+            for precision in ("float32", "bfloat16")
+        }
+        best = max(rate for rate in rates.values() if rate is not None)
+        one = on_cpu[f"training, {Case(model, size, content['batch_size'], 1, 'cpu', 'float32').name}"]
+        rows.append(
+            [
+                f"{figures[f'weights, model {model}'] / 1e6:.1f} million",
+                *("not measured" if rate is None else f"{rate:,.0f}" for rate in rates.values()),
+                f"{best / one:,.0f}",
+                *(_time(factor * examples / best) for factor in FACTORS),
+            ]
+        )
+    columns = [f"{count:,}, {precision}" for count in sizes for precision in ("float32", "bfloat16")]
+    return "\n\n".join(
+        [
+            f"Measured by `python -m benchmarks scaling --device cuda --minutes {content['minutes']:g}` on one "
+            f"{content['gpu']} with PyTorch {content['versions']['torch']}: examples per second by the examples of a "
+            "minibatch and the precision; the speedup over one CPU core (the table above) and the estimated time of "
+            f"a training with {examples / 1e6:.2f} million examples, at the highest rate; and with 10 and 100 times "
+            "as many examples.",
+            table(["weights", *columns, "speedup", *(f"{factor}x" for factor in FACTORS)], rows),
+        ]
+    )
+
+
 def _speedup(one: float, two: float, cores: int) -> str:
     """Return the speedup by Amdahl's law (Amdahl 1967) with the serial share that two processes show.
 
@@ -72,6 +117,6 @@ def _speedup(one: float, two: float, cores: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    units: list[tuple[str, Any]] = [("days", 86400.0), ("h", 3600.0), ("min", 60.0)]
+    units: list[tuple[str, Any]] = [("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)]
     name, size = next((each for each in units if seconds >= 2.0 * each[1]), units[-1])
     return f"{seconds / size:,.0f} {name}"

@@ -173,7 +173,9 @@ def readme(text: str) -> str:
 def scale(text: str) -> str:
     """Return the page on scale with the tables of the committed results between their marks."""
     written = _between(text, "scale", scaling.scale(CORE))
-    return _between(written, "large model", model_scaling.large_model(ROOT / "results" / "scaling.json"))
+    on_cpu, on_gpu = (ROOT / "results" / name for name in ("scaling.json", "scaling-gpu.json"))
+    written = _between(written, "large model", model_scaling.large_model(on_cpu))
+    return _between(written, "large model on a GPU", model_scaling.gpu(on_gpu, on_cpu))
 
 
 def demonstrations(text: str) -> str:

@@ -114,8 +114,10 @@ def scaling(
             )
         if device not in scaling_speed.DEVICES:
             raise ValueError(f"device is {device!r}; expected one of {', '.join(scaling_speed.DEVICES)}")
+        records = {}
         if device == "cuda":
             require_cuda()
+            records["gpu"] = scaling_speed.gpu_name()
         given: dict[str, float | str] = {
             "device": device,
             "episodes": episodes,
@@ -124,7 +126,7 @@ def scaling(
             "seconds": seconds,
             "minutes": minutes,
         }
-        show_measured(scaling_speed.measure, out, scaling_speed.LIBRARIES, **given)
+        show_measured(scaling_speed.measure, out, scaling_speed.LIBRARIES, records, **given)
 
 
 def vector(

@@ -114,6 +114,13 @@ def measure(
                 yield median(f"peak memory, {case.name}", [memory], "MB")
 
 
+def gpu_name() -> str:
+    """Return the name of the GPU."""
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
 def _dataset(env_id: str) -> str:
     return f"bench/{env_id}"
 

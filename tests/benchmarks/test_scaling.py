@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.speed.scaling import MODELS, cases
-from docs.model_scaling import large_model
+from docs.model_scaling import gpu, large_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +63,18 @@ def test_a_gpu_is_measured_with_both_precisions_and_two_sizes_of_minibatches() -
     }
     assert {case.processes for case in found} == {1}
     assert [case.processes for case in cases("cpu", 256, 2)] == 3 * [1, 2]
+
+
+def test_the_table_of_a_gpu_says_what_was_not_measured(tmp_path: Path) -> None:
+    on_cpu, on_gpu = (ROOT / "results" / name for name in ("scaling.json", "scaling-gpu.json"))
+    content = json.loads(on_gpu.read_text())
+    assert content["gpu"] in gpu(on_gpu, on_cpu)
+    missing = "training, model 100x, batch 4096, cuda, float32, 1 process"
+    content["figures"] = [figure for figure in content["figures"] if figure["what"] != missing]
+    less = tmp_path / "less.json"
+    less.write_text(json.dumps(content))
+    rows = [line for line in gpu(less, on_cpu).splitlines() if "million |" in line]
+    assert [row.split(" | ")[3] == "not measured" for row in rows] == [False, False, True]
 
 
 def test_invalid_arguments_are_refused() -> None:
