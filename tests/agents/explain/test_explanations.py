@@ -34,6 +34,8 @@ from ..test_export import CASES, scrambled
 
 QUICK = ("bc, goals, ensemble", "dqn", "act, instructions")
 """Cases of ``make test``; the others take the same paths, in seconds each."""
+WITHOUT_SPREAD = ("keypoints", "lam, features alone")
+"""Cases of policies that plan a single action at each step, without noise."""
 
 
 def available(report: Report) -> set[str]:
@@ -51,10 +53,11 @@ def test_every_agent_of_ours_has_explanations(label: str, make: Make) -> None:
     name, env_id, keywords, settings = CASES[label]
     env = make(env_id, **keywords, max_episode_steps=3)
     report = explain(scrambled(name, env, settings), env, seed=0)
-    expected = {"features", "uncertainty"}
+    expected = {"features"} if label in WITHOUT_SPREAD else {"features", "uncertainty"}
     expected |= {"pixels"} if "Pixels" in env_id else set()
     expected |= {"words"} if keywords.get("instruct") else set()
     assert available(report) >= expected, report.content["explanations"]
+    assert ("uncertainty" in available(report)) or "this policy is deterministic" in reason(report, "uncertainty")
     assert "there are no demonstrations" in reason(report, "distance")
     assert all(len(found["steps"]) == 3 for found in report.content["explanations"].values() if "steps" in found)
     assert len(report.frames) == 3
