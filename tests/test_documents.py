@@ -137,12 +137,37 @@ def test_no_block_is_in_a_language_that_is_not_run() -> None:
     assert languages <= {"python", "sh"}
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(path, id=path.name) for path in [*DOCUMENTS, ROOT / "examples" / "README.md"]]
+LINKED = sorted(
+    [*DOCUMENTS, *(path for folder in ("examples", "results", "zoo") for path in ROOT.glob(f"{folder}/**/*.md"))]
 )
-def test_links_lead_to_files(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-        assert target.startswith("https://") or (path.parent / target).exists(), target
+"""Documents whose links and images are tested."""
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in LINKED])
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
+        if target.startswith("https://"):
+            continue
+        linked = path.parent / target if target else path
+        assert linked.exists(), target
+        if heading:
+            assert heading in headings(linked), f"{target}#{heading}"
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in LINKED])
+def test_every_image_has_a_text_for_those_who_do_not_see_it(path: Path) -> None:
+    text = path.read_text()
+    shown = re.findall(r"!\[([^\]]*)\]\(", text)
+    shown += [(re.findall(r'alt="([^"]*)"', tag) or [""])[0] for tag in re.findall(r"<(?:img|video)\b[^>]*>", text)]
+    assert all(len(alternative) > 3 for alternative in shown), shown
+
+
+def headings(path: Path) -> set[str]:
+    """Return the anchors of the headings of a document, as on GitHub."""
+    plain = [
+        re.sub(r"[^\w\- ]", "", title.lower()) for title in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    ]
+    return {title.strip().replace(" ", "-") for title in plain}
 
 
 def test_the_pages_are_those_of_the_code() -> None:
