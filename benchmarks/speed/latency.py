@@ -26,8 +26,11 @@ CASES: dict[str, tuple[str, tuple[str, Keywords]]] = {
     "bc, two images of 84x84": ("bc", IMAGES),
     "act, two images of 84x84": ("act", IMAGES),
     "diffusion, two images of 84x84": ("diffusion", IMAGES),
+    "keypoints, two images of 84x84": ("keypoints", IMAGES),
 }
 """Agent and environment of each figure. The weights are random: the time does not depend on them."""
+SINGLE_ACTIONS = ("bc", "keypoints")
+"""Agents without chunks of actions."""
 WARM_UP = 20
 """Calls before those that are measured."""
 LIBRARIES = ("gymnasium", "numpy", "torch")
@@ -54,7 +57,7 @@ def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
             env = gym.make(env_id, **keywords)
             observation, _ = env.reset(seed=0)
             with isolated_rng(0):
-                policy = agents.make(agent, env, **({} if agent == "bc" else {"executed_actions": 1}))
+                policy = agents.make(agent, env, **({} if agent in SINGLE_ACTIONS else {"executed_actions": 1}))
             _milliseconds(policy, observation, WARM_UP)
             times = [_milliseconds(policy, observation, calls) for _ in range(rounds)]
             yield median(f"inference latency of {name}", times, "ms")

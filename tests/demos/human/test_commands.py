@@ -24,6 +24,7 @@ from demos.human.calibration.camera import load_camera, save_camera
 from demos.human.hand_model import PARTS, assemble
 from demos.human.motion.files import read_motion
 from demos.human.track_files import save_track
+from tests.browser import browsing
 
 from . import formats
 from .test_calibration import CORNERS, draw_board
@@ -84,6 +85,22 @@ def test_a_page_plays_the_recording_beside_the_robot(tmp_path: Path) -> None:
     assert len(data["robot"]) == 41
     assert data["names"] == ["start", "grasp", "release", "end"]
     assert data["robot_events"] == sorted(data["robot_events"])
+    with browsing(tmp_path / "profile") as browser:
+        for width in (1300, 400):
+            for scheme in ("light", "dark"):
+                browser.open(page, width=width, scheme=scheme)
+                assert browser.evaluate("document.documentElement.scrollWidth") <= width
+                browser.evaluate("document.querySelectorAll('#marks button')[1].click()")
+                shown = browser.evaluate("document.getElementById('robot').src")
+                assert shown == data["robot"][data["robot_events"][1]], "the robot is where it grasps"
+                grasp = browser.evaluate("document.getElementById('person').toDataURL()")
+                browser.evaluate("document.querySelectorAll('#marks button')[2].click()")
+                assert browser.evaluate("document.getElementById('person').toDataURL()") != grasp
+                before = browser.evaluate("slider.value")
+                browser.evaluate("play.click()")
+                browser.evaluate("new Promise(done => setTimeout(done, 300))")
+                assert float(browser.evaluate("slider.value")) > float(before), "it plays"
+        assert browser.complaints == []
 
 
 def test_errors_are_one_clear_line(tmp_path: Path) -> None:
