@@ -9,7 +9,7 @@ from agents.types import JsonObject, Keywords
 
 def label_descriptions(suite: JsonObject) -> dict[str, str]:
     """Return a description of each label that is not just the name of an agent."""
-    parts = ("settings", "mixture", "env", "training_env", "pretraining", "adaptation")
+    parts = ("settings", "mixture", "env", "training_env", "training_seeds", "pretraining", "adaptation")
     return {
         entry["label"]: ", ".join(
             [
@@ -21,6 +21,7 @@ def label_descriptions(suite: JsonObject) -> dict[str, str]:
                 *_described_keywords("environment with", entry.get("env", {})),
                 *_described_adaptation(entry.get("adaptation")),
                 *_described_keywords("trained with", entry.get("training_env", {})),
+                *_described_seeds(entry.get("training_seeds")),
             ]
         )
         for entry in suite["agents"]
@@ -31,6 +32,11 @@ def label_descriptions(suite: JsonObject) -> dict[str, str]:
 def _described_keywords(before: str, keywords: Keywords) -> list[str]:
     """Return keywords of an environment in words; empty without keywords."""
     return [f"{before} {name}={value}" for name, value in sorted(keywords.items())]
+
+
+def _described_seeds(seeds: Sequence[int] | None) -> list[str]:
+    """Return an agent's own training seeds in words; empty for those of the suite."""
+    return [] if seeds is None else [f"training seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}"]
 
 
 def _described_mixture(mixture: Sequence[JsonObject]) -> list[str]:

@@ -118,6 +118,7 @@ class AgentKeys(SuiteModel):
     demonstrator: OneOrMore[Demonstrator] | None = None
     env: EnvKeywords | None = None
     training_env: EnvKeywords | None = None
+    training_seeds: Distinct[Seed] | None = None
     mixture: Mixture | None = None
     pretraining: PretrainingKeys | None = None
     adaptation: AdaptationKeys | None = None

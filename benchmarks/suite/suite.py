@@ -80,6 +80,9 @@ class AgentEntry(SuiteModel):
     training_env: EnvKeywords = Field(
         default={}, description="Further keywords for ``gym.make``, for demonstrations and training only."
     )
+    training_seeds: tuple[int, ...] | None = Field(
+        default=None, description="Seeds of its training runs; by default those of the suite."
+    )
     motion: JsonObject | None = Field(
         default=None, description="Motion of a person, which the demonstrator ``human`` imitates."
     )
@@ -96,7 +99,10 @@ class AgentEntry(SuiteModel):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
-        return without_unused(serialize(self))
+        content = without_unused(serialize(self))
+        if self.training_seeds is None:
+            del content["training_seeds"]
+        return content
 
     def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
         """Return number and demonstrator of each dataset that the agent learns from in an environment.
@@ -252,9 +258,12 @@ class Suite(SuiteModel):
             for count, demonstrator in entry.datasets(environment)
             for condition, changes in self.conditions.items()
             if entry.adaptation is None or condition in (AS_TRAINED, entry.adaptation.condition)
-            for seed in (self.training_seeds if learns(entry.agent) else (None,))
+            for seed in (self._training_seeds(entry) if learns(entry.agent) else (None,))
         ]
         return sorted(cells, key=lambda cell: cell.training_seed is None)
+
+    def _training_seeds(self, entry: AgentEntry) -> tuple[int, ...]:
+        return self.training_seeds if entry.training_seeds is None else entry.training_seeds
 
     def recorded_cells(self) -> dict[str, Cell]:
         """Return the cells to record videos of, by environment: the first cell of the agent there."""

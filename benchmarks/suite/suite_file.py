@@ -166,11 +166,12 @@ def read_speed_suite(name: str) -> SpeedSuite:
 def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntry:
     """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
-    if agent.training_env and not learned:
-        raise _SuiteError(f"{agent.agent} does not learn: remove training_env", *key_path, "training_env")
+    for key in ("training_env", "training_seeds"):
+        if getattr(agent, key) and not learned:
+            raise _SuiteError(f"{agent.agent} does not learn: remove {key}", *key_path, key)
     from_demonstrations = learned and needs_demonstrations(agent.agent)
     for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
-        if needed and getattr(file, key) is None:
+        if needed and getattr(file, key) is None and getattr(agent, key, None) is None:
             raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
     demonstrators = agent.demonstrator or file.demonstrator
     if from_demonstrations and HUMAN in demonstrators and file.motion is None:
@@ -195,6 +196,7 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         demonstrators=demonstrators,
         env=file.env if agent.env is None else agent.env,
         training_env=file.training_env if agent.training_env is None else agent.training_env,
+        training_seeds=agent.training_seeds,
         motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
         mixture=mixture,
         pretraining=_pretraining(agent, file, *key_path),

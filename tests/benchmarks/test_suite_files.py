@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.reports.labels import label_descriptions
 from benchmarks.suite.suite_file import (
     is_speed_suite,
     read_speed_suite,
@@ -20,7 +21,7 @@ from benchmarks.suite.suite_file import (
 )
 from demos.collection.catalog import published_datasets
 
-from .suites import EXPERTS, SMALL
+from .suites import EXPERTS, SMALL, written
 
 shipped = cache(read_suite)
 OF_AGENTS = [name for name in suite_names() if not is_speed_suite(name)]
@@ -82,6 +83,16 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
         for agent in ("bc", "diffusion"):
             own = [cell for cell in sequence.cells() if (cell.label, cell.environment) == (agent, environment)]
             assert {cell.demonstrator for cell in own} == {"novice", "mixed"}
+
+
+def test_an_agent_can_have_training_seeds_of_its_own(tmp_path: Path) -> None:
+    few = {"agent": "bc", "label": "few", "training_seeds": [5]}
+    suite = read_suite(written(tmp_path, agents=["bc", few], videos=None))
+    seeds = {label: [cell.training_seed for cell in suite.cells() if cell.label == label] for label in ("bc", "few")}
+    assert seeds == {"bc": [0, 1], "few": [5]}
+    assert label_descriptions(suite.model_dump(mode="json"))["few"].endswith(", training seed 5")
+    alone = read_suite(written(tmp_path, agents=[few], training_seeds=None, videos=None))
+    assert [cell.training_seed for cell in alone.cells()] == [5]
 
 
 def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
@@ -151,6 +162,14 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"motion": 3}, "motion: no motion '3'"),
         ({"demonstrator": ["noisy", "noisy"]}, "demonstrator: 'noisy' is listed twice"),
         ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 is listed twice; expected each item once"),
+        (
+            {"agents": [{"agent": "bc", "training_seeds": []}]},
+            r"agents.training_seeds: found \[\]; expected at least one item",
+        ),
+        (
+            {"agents": [{"agent": "random", "training_seeds": [0]}]},
+            "agents.training_seeds: random does not learn: remove training_seeds",
+        ),
         ({"note": " "}, "note: found ' '; expected a non-empty text without control characters"),
         ({"note": "a\x07"}, "note: found .*; expected a non-empty text without control characters"),
         ({"note": 3}, "note: found 3; expected a valid string"),
