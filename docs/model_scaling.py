@@ -44,7 +44,7 @@ def large_model(path: Path) -> str:
     machine, versions = content["machine"], content["versions"]
     return "\n\n".join(
         [
-            f"Measured by `python -m benchmarks scaling` on {machine['processor']} with PyTorch {versions['torch']}: "
+            f"Measured by `python -m benchmarks scaling --seconds {content['seconds']:g}` on {machine['processor']} with PyTorch {versions['torch']}: "
             f"examples per second of CPU time of a process, in minibatches of {content['batch_size']}.",
             table(["weights", "1 process", "2 processes", "peak memory", "decision"], measured),
             f"The default training has {examples / 1e6:.2f} million examples. Time of a training on one core with as "
@@ -91,7 +91,7 @@ def gpu(path: Path, cpu_path: Path) -> str:
     columns = [f"{count:,}, {precision}" for count in sizes for precision in ("float32", "bfloat16")]
     return "\n\n".join(
         [
-            f"Measured by `python -m benchmarks scaling --device cuda --minutes {content['minutes']:g}` on one "
+            f"Measured by `python -m benchmarks scaling --device cuda --seconds {content['seconds']:g}` on one "
             f"{content['gpu']} with PyTorch {content['versions']['torch']}: examples per second by the examples of a "
             "minibatch and the precision; the speedup over one CPU core (the table above) and the estimated time of "
             f"a training with {examples / 1e6:.2f} million examples, at the highest rate; and with 10 and 100 times "

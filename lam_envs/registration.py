@@ -17,7 +17,7 @@ class TaskEntry(NamedTuple):
     entry_point: str
     """``module:Class``."""
     max_episode_steps: int
-    """Control steps, 20 per second: about three times the steps of the expert."""
+    """Control steps, 20 per second: at least about three times the steps of the expert."""
     has_chains: bool = False
     """True if the keyword ``chain`` asks for several successive commands: episodes are then longer by this factor."""
 

@@ -78,7 +78,7 @@ class OffPolicySettings(AgentSettings):
     batch_size: Count = Field(64, description="Transitions in a minibatch.")
     buffer_size: Count = Field(100_000, description="Transitions in the replay buffer.")
     learning_starts: CountOrZero = Field(1000, description="Steps of random actions before the first update.")
-    gamma: Discount = Field(0.97, description="Discount factor; episodes are 40 to 120 steps long.")
+    gamma: Discount = Field(0.97, description="Discount factor; episodes are 40 to 200 steps long.")
     train_freq: Count = Field(1, description="Steps between updates.")
     gradient_steps: Count = Field(1, description="Gradient steps after every ``train_freq`` environment steps.")
     hidden_sizes: Layers = Field((256, 256), description="Units of the layers.")

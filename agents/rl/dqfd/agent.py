@@ -51,7 +51,7 @@ class DQfDSettings(AgentSettings):
     )
     batch_size: Count = Field(64, description="Transitions in a minibatch.")
     buffer_size: Count = Field(100_000, description="The agent's own transitions in the replay buffer.")
-    gamma: Discount = Field(0.97, description="Discount factor; the paper has 0.99, episodes have 40 to 120 steps.")
+    gamma: Discount = Field(0.97, description="Discount factor; the paper has 0.99, episodes have 40 to 200 steps.")
     n_step: Count = Field(10, description="Steps of the longer return.")
     n_step_weight: NotNegative = Field(1.0, description="l1, weight of the n-step loss; 0 for none.")
     margin: NotNegative = Field(

@@ -28,7 +28,7 @@ SIDEWAYS, ALONG = 0.04, 0.04
 GAP = 0.035
 """Largest gap between objects that are next to each other, for parallel faces, meters."""
 SHORT = 0.012
-"""Distance before the largest gap to which the expert pushes, meters."""
+"""Distance within the largest gap at which a push is assumed to end, meters."""
 ON_SQUARE = 0.03
 """Largest distance of an object from the center of the white square, meters."""
 INSIDE: Vector3 = (0.087, 0.0, -0.033)
@@ -94,7 +94,7 @@ def destination(layout: Layout, command: Command) -> Vector3:
 
 
 def push_end(layout: Layout, thing: Thing, other: str) -> Vector3:
-    """Return the position to which the expert pushes an object, meters.
+    """Return the position at which a push of an object is assumed to end, meters.
 
     Args:
         layout: Positions of all objects.
