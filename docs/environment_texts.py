@@ -8,7 +8,7 @@ ENVIRONMENTS = f"""# Environments
 
 *Written by `make docs` from the docstrings and spaces of the code.*
 
-`import lam_envs` registers the ids. `gym.make("lam_envs:LamGrasp-v0")` imports it by itself: use this form where
+`import lam_envs` registers the ids. `gym.make("lam_envs:LamGrasp-v0")` imports it automatically: use this form where
 another process makes the environment, such as spawned workers of an `AsyncVectorEnv` or a `SubprocVecEnv`.
 `gym.make_vec("LamGrasp-v0", ...)` needs no prefix.
 
@@ -101,7 +101,8 @@ INSTRUCTIONS = """
 
 Every episode has an instruction in plain English. The seed selects one of the task's sentences. In tasks with several
 commands, such as `LamDrawer-v0` (open or close), only the instruction specifies the goal. `instruct=True` adds it to
-the observation as UTF-8 bytes, since Stable-Baselines3, Minari and several trainers refuse text:
+the observation as UTF-8 bytes, since Stable-Baselines3, Minari and several trainers do not support text
+observations:
 
 ```python
 import gymnasium as gym
@@ -114,7 +115,7 @@ observation, info = env.reset(seed=0, options={"instruction": "open the drawer"}
 assert lam_envs.decode_instruction(info["instruction"]) == env.unwrapped.instruction == "open the drawer"
 ```
 
-`paraphrases="held-out"` selects sentences with words that no sentence for training has, to measure generalization;
+`paraphrases="held-out"` selects sentences with words that no training sentence contains, to measure generalization;
 `paraphrases="known-words"`, in `LamTable-v0`, other sentences of the words for training.
 `env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the instruction of each
 episode, and exports to LeRobot have it as `task`.

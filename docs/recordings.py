@@ -23,7 +23,8 @@ def accuracy() -> str:
         ]
         for view in _content()["accuracy"]
     ]
-    head = ["view", "grasp and release within 5 frames", "refused", "wrong", "error of the grip, median and 90%"]
+    error = "error of the grip, median and 90th percentile"
+    head = ["view", "grasp and release within 5 frames", "refused", "wrong", error]
     return table(head, rows)
 
 

@@ -51,9 +51,10 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
             depends on success leaks the reward to algorithms that should learn it (imitation's documentation,
             "variable horizon").
         instruct: Also observe the instruction, as UTF-8 bytes under the key ``instruction``; a vector is then under
-            the key ``state``. Infos have it in every mode, and :attr:`instruction` the text.
-        paraphrases: Wording of the instructions that the seed draws: ``train``; ``held-out``, with words that these
-            do not have; or ``known-words``, other sentences of their words, in tasks that have some.
+            the key ``state``. ``info["instruction"]`` has the bytes in every mode; :attr:`instruction` is the text.
+        paraphrases: Wording of the instructions that the seed draws: ``train``; ``held-out``, with words that the
+            ``train`` sentences do not contain; or ``known-words``, other sentences of the words of ``train``, in
+            tasks that have some.
         cameras: Names of ``lam_envs.bullet.cameras.CAMERAS``, for pixel observations.
         image_width: Width of an observed image, pixels.
         image_height: Height of an observed image, pixels.

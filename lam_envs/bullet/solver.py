@@ -10,7 +10,7 @@ PHYSICS_HZ = 240
 # Measured on the grasp of a 4 cm cube. With a residual of 1e-2 the solver stops too early, and one cube in eight is
 # squeezed out of the hand; with 1e-5 none is, but a stack of two slides by 0.3 mm per second beside an idle arm, with
 # 1e-7 by 0.1 mm. While the arm moves, the solver uses all iterations anyway. More than 20 iterations do not raise the
-# success rate, and 30 cost 12% of the speed; with 15 a held cube creeps twice as far, with 12 it trembles seven times
+# success rate, and 30 cost 12% of the speed; with 15 a held cube drifts twice as far, with 12 it jitters seven times
 # as much.
 SOLVER_ITERATIONS = 20
 SOLVER_RESIDUAL = 1e-7

@@ -30,7 +30,7 @@ FINGER_FRICTION = 1.0
 # Torsional friction of a pad, which Bullet's point contacts lack (coefficient times meters). Without it a held
 # object turned in the hand on 13 of 120 grasps, with it on 7.
 PAD_SPINNING_FRICTION = 0.1
-# Largest gap of a contact that counts as touching, meters: the solver lets held objects tremble by as much.
+# Largest gap of a contact that counts as touching, meters: the solver lets held objects jitter by as much.
 TOUCH_GAP = 0.001
 # Smallest cos between the directions of hand and fingers that counts as equal.
 MIN_ALIGNMENT = 1.0 - 1e-6

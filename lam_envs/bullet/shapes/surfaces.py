@@ -36,7 +36,7 @@ def add_moving_surface(
         if simulation.detail != "physics":
             visual = pybullet.createVisualShape(**box, rgbaColor=rgba, visualFramePosition=below)
         # The offset makes it a compound shape, for which Bullet discards the contacts of the last step before it adds
-        # new ones. Otherwise old contacts of a moving object displace new ones, and the object trembles: a cube of
+        # new ones. Otherwise old contacts of a moving object displace new ones, and the object jitters: a cube of
         # 4 cm at 0.17 m/s and more.
         shape = pybullet.createCollisionShape(**box, collisionFramePosition=below)
         # Not in maximal coordinates, as other fixed bodies are: Bullet would ignore its velocity.
