@@ -167,7 +167,9 @@ def evaluate(
     _check_agent(agent)
     chosen = _checked_seeds(seeds)
     if env_kwargs and not isinstance(env, str):
-        raise ValueError(f"keywords {', '.join(env_kwargs)} for an environment that exists already: give its id")
+        raise ValueError(
+            f"env_kwargs {', '.join(env_kwargs)} need an environment id, but env is an environment: pass its id"
+        )
     if episode_seconds is not None and not (math.isfinite(episode_seconds) and episode_seconds > 0):
         raise ValueError(
             f"episode_seconds is {episode_seconds}; expected seconds above 0, or None for no limit to an episode"

@@ -69,7 +69,10 @@ class Report:
         target = check_path(Path(path))
         written = page(self.content, self.frames, self.cameras, self.neighbors)
         if len(written.encode()) > MAX_PAGE_BYTES:
-            raise ValueError(f"the page has {len(written) / 1e6:.0f} MB; expected at most 20: shorten the episode")
+            raise ValueError(
+                f"the page has {len(written.encode()) / 1e6:.0f} MB; expected at most 20 MB: shorten the episode, or "
+                "explain by fewer methods (--method)"
+            )
         write_json(target.with_suffix(".json"), self.content)
         return write_atomically(target, written)
 

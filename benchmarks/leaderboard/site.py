@@ -82,7 +82,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / FILES[1]).is_file():
-        raise FileExistsError(f"{out} exists and is no leaderboard: choose another folder by --out")
+        raise FileExistsError(f"{out} exists and is not a leaderboard: choose another folder by --out")
     if not overwrite:
         raise FileExistsError(f"{out} exists: choose another folder by --out, or add --overwrite")
 

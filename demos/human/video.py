@@ -48,7 +48,7 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no video {path}")
+        raise FileNotFoundError(f"there is no file {path}; expected a video")
     try:
         # A file name that looks like an address must not be opened as one.
         with path.open("rb") as file, av.open(file, "r") as container:
@@ -224,5 +224,5 @@ def track_video(
                 make_track(times, points, "image", side, confidence=certain, image_size=size, source=source_note)
             )
     if not result:
-        raise ValueError(f"no hand is found in {len(times)} frames of {source}")
+        raise ValueError(f"no hand is detected in {len(times)} frames of {source}")
     return result

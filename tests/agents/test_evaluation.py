@@ -149,7 +149,7 @@ def test_bad_requests_are_refused(make: Make) -> None:
         agents.evaluate(OnlyActions, env, seeds=[0])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"predict returned array.*expected a pair \(action, state\)"):
         agents.evaluate(OnlyActions(), env, seeds=[0])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="keywords reward for an environment that exists already"):
+    with pytest.raises(ValueError, match="env_kwargs reward need an environment id"):
         agents.evaluate(agent, env, seeds=[0], reward="sparse")
     with pytest.raises(ValueError, match="has no is_success"):
         agents.evaluate(agent, "CartPole-v1", seeds=[0])

@@ -191,7 +191,7 @@ def test_the_command_replaces_only_a_leaderboard(core: Path, tmp_path: Path) -> 
     (other / "thesis.txt").write_text("mine")
     done = CliRunner().invoke(app, ["leaderboard", str(core), "--out", str(other), "--overwrite"])
     assert done.exit_code == 2
-    assert "is no leaderboard" in done.output
+    assert "is not a leaderboard" in done.output
     assert (other / "thesis.txt").read_text() == "mine"
 
 

@@ -66,7 +66,7 @@ def test_lam_learns_from_a_recipe(recipe: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("description: [", "is no YAML"),
+        ("description: [", "is not YAML"),
         ("description: a", "seed: Field required"),
         (TEXT + "extra: 1", "extra: Extra inputs are not permitted"),
         (TEXT.replace("demonstrations: 2", "demonstrations: 0"), "datasets.0.demonstrations: "),

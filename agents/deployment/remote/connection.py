@@ -162,6 +162,6 @@ class Connection:
                 problem = f"closed the connection before it sent {awaited} ({error})"
             raise ConnectionError(f"{server} {problem}") from error
         except WebSocketException as error:
-            raise ConnectionError(f"{server} is no policy server: {error}") from error
+            raise ConnectionError(f"{server} is not a policy server: {error}") from error
         except OSError as error:
             raise ConnectionError(f"cannot reach {server}: {error}. Start it, or correct the address") from error

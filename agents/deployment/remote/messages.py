@@ -95,17 +95,20 @@ def _read_array(content: dict[Any, Any]) -> Any:
 def _number_bytes(content: dict[Any, Any]) -> bytes:
     number = content.get(b"data")
     if not isinstance(number, bool | int | float):
-        raise ValueError(f"a number is {number!r}")
+        raise ValueError(f"invalid number {number!r}; expected bool, int or float")
     return np.array(number).astype(_dtype(content.get(b"dtype"))).tobytes()
 
 
 def _array(dtype: object, shape: object, data: object) -> Array:
     kind = _dtype(dtype)
     if not (isinstance(shape, list) and all(type(length) is int and length >= 0 for length in shape)):
-        raise ValueError(f"the shape of an array is {shape!r}")
-    if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
+        raise ValueError(f"invalid array shape {shape!r}; expected a list of whole numbers >= 0")
+    size = math.prod(shape) * kind.itemsize
+    if not isinstance(data, bytes) or len(data) != size:
         given = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
-        raise ValueError(f"an array of shape {tuple(shape)} and type {kind} has {given} of data")
+        raise ValueError(
+            f"an array of shape {tuple(shape)} and type {kind} has {given} of data; expected {size} bytes"
+        )
     return np.frombuffer(data, dtype=kind).reshape(shape).copy()
 
 

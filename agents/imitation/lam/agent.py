@@ -142,7 +142,7 @@ class Lam(PolicyAgent):
             ValueError: It is damaged, a setting would change the sizes of its network, or see :meth:`learn`.
         """
         if "shares" in settings:
-            raise ValueError("shares is no setting of fine-tuning, which samples by replay_share: remove it")
+            raise ValueError("shares is not a setting of fine-tuning, which samples by replay_share: remove it")
         if not 0.0 <= replay_share < 1.0:
             raise ValueError(f"replay_share is {replay_share}; expected at least 0 and below 1")
         environments, model = _environments(env), read_model(cls.spec.name, directory)

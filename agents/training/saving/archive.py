@@ -116,7 +116,7 @@ def load(
     Raises:
         FileNotFoundError: There is no such file.
         ModuleNotFoundError: The archive needs a package that is not installed.
-        ValueError: The file is no archive of a model, its model has other spaces or cannot be rebuilt, or the
+        ValueError: The file is not an archive of a model, its model has other spaces or cannot be rebuilt, or the
             statistics that it needs are missing or do not fit.
 
     Warns:
@@ -158,9 +158,9 @@ def _read(path: str | Path) -> JsonObject:
             data = json.loads(archive.read("data"))
         missing = [name for name in POLICY if name not in data]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
-        raise ValueError(f"{path} is no archive of a model of Stable-Baselines3: {error}") from error
+        raise ValueError(f"{path} is not an archive of a model of Stable-Baselines3: {error}") from error
     if missing or not isinstance(data, dict):
-        raise ValueError(f"{path} is no archive of a model of Stable-Baselines3: it lacks {', '.join(missing)}")
+        raise ValueError(f"{path} is not an archive of a model of Stable-Baselines3: it lacks {', '.join(missing)}")
     return data
 
 

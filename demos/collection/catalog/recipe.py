@@ -102,7 +102,7 @@ def read_recipe(name: str | Path) -> Recipe:
         content: Any = yaml.safe_load(text)
         recipe = Recipe.model_validate(content)
     except yaml.YAMLError as error:
-        raise ValueError(f"recipe {name} is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"recipe {name}, {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from error

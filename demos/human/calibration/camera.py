@@ -48,7 +48,7 @@ class Camera:
             raise ValueError("intrinsics or pose are not finite")
         rotation = self.pose[:3, :3]
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5) or np.linalg.det(rotation) < 0:
-            raise ValueError("the pose is no rotation and translation")
+            raise ValueError("the pose is not a rotation and a translation")
 
     def project(self, points: Floats) -> Floats:
         """Return the pixels, shape (N, 2), of points in the table's frame, shape (N, 3)."""

@@ -191,9 +191,7 @@ def _departure(times: Floats, path: Floats, start: float, grasp: float) -> float
 
 def _path_in_space(track: HandTrack, frame: npt.ArrayLike | None) -> Floats:
     if frame is None and track.up is None:
-        raise ValueError(
-            "the recording does not say where up is; give it (--up y), or three points of the table (--table)"
-        )
+        raise ValueError("the up axis is unknown: pass --up y, or three points of the table with --table")
     transform = frame_of_up(track.up) if frame is None and track.up is not None else np.array(frame, dtype=np.float64)
     path = fill_gaps(track.times, track.pinch)
     return np.asarray(path @ transform[:3, :3].T + transform[:3, 3])

@@ -155,7 +155,7 @@ def make_hand(
     points = reorder(points, order)
     hand = hand or options.hand
     if hand is None:
-        recording.fail("", "the file does not say which hand it is; give it (--hand right)")
+        recording.fail("", "the file does not specify which hand it is; give it (--hand right)")
     largest = float(np.nanmax(np.abs(points))) if np.isfinite(points).any() else 0.0
     is_image = points.shape[2] == 2 or (largest > FARTHEST and options.unit is None)
     if is_image and largest <= 1.0:

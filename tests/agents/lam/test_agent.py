@@ -290,7 +290,7 @@ def test_the_settings_choose_how_often_each_task_is_sampled(both: Any, make: Mak
         learned(env, both, shares={"push": 2.0})
     given = read_settings(['shares={"reach panda ee": 3}'])
     assert LamSettings(**given).shares == {"reach panda ee": 3.0}
-    with pytest.raises(ValueError, match="shares is no setting of fine-tuning"):
+    with pytest.raises(ValueError, match="shares is not a setting of fine-tuning"):
         Lam.finetune(Path("nowhere"), both, env, seed=0, shares={})
 
 

@@ -52,12 +52,18 @@ def test_any_bytes_are_read_or_refused(message: bytes) -> None:
             {b"nd": True, b"type": [["a", "<f4"]], b"kind": b"V", b"shape": [1], b"data": b"0123"},
             "type of an array is",
         ),
-        ({b"__ndarray__": True, b"dtype": "<f4", b"shape": [1 << 62], b"data": b""}, "has 0 bytes of data"),
-        ({b"__ndarray__": True, b"dtype": "<f4", b"shape": [-1], b"data": b"0123"}, "the shape of an array is"),
-        ({b"__ndarray__": True, b"dtype": "<f4", b"shape": [2], b"data": b"0123"}, "has 4 bytes of data"),
+        (
+            {b"__ndarray__": True, b"dtype": "<f4", b"shape": [1 << 62], b"data": b""},
+            f"has 0 bytes of data; expected {1 << 64} bytes",
+        ),
+        ({b"__ndarray__": True, b"dtype": "<f4", b"shape": [-1], b"data": b"0123"}, "invalid array shape"),
+        (
+            {b"__ndarray__": True, b"dtype": "<f4", b"shape": [2], b"data": b"0123"},
+            "has 4 bytes of data; expected 8 bytes",
+        ),
         ({b"__ndarray__": True, b"dtype": "<f4", b"shape": [1] * 99, b"data": b"0123"}, "cannot be read"),
-        ({b"__npgeneric__": True, b"dtype": "<f4", b"data": "0"}, "a number is '0'"),
-        ({b"nd": False, b"type": "<f4", b"data": b"0"}, "has 1 bytes of data"),
+        ({b"__npgeneric__": True, b"dtype": "<f4", b"data": "0"}, "invalid number '0'; expected bool"),
+        ({b"nd": False, b"type": "<f4", b"data": b"0"}, "has 1 bytes of data; expected 4 bytes"),
     ],
 )
 def test_a_damaged_array_is_refused(array: dict[bytes, object], problem: str) -> None:

@@ -127,7 +127,10 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["adapt", walk, "LamPickPlace-v0", "--table", "1,2"], "expected three points"),
         (["adapt", walk, "LamPickPlace-v0", "--keep", "2"], "expected a number from 0 to 1"),
         (["inspect", walk, "--marker", "wrist"], "expected name=MARKER"),
-        (["calibrate", "--out", tmp_path / "c.json"], "expected --corners and --size, or --board"),
+        (
+            ["calibrate", "--out", tmp_path / "c.json"],
+            "the corners or their size are missing: pass --corners and --size",
+        ),
         (["calibrate", "--board", tmp_path / "empty.avi", "--out", tmp_path / "c.json"], "has no frames"),
         (["calibrate", "--corners", "1,2", "--size", "1", "--out", tmp_path / "c.json"], "expected two numbers"),
         (["track", broken, "--out", tmp_path / "t.npz"], "broken.json"),

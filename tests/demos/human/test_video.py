@@ -34,7 +34,7 @@ def test_what_is_no_video_is_refused_before_a_model_is_loaded(tmp_path: Path) ->
     path.write_text("no video")
     with pytest.raises(ValueError, match="no video that can be read"):
         track_video(frames_of(path), model=tmp_path / "none.task")
-    with pytest.raises(FileNotFoundError, match="no video"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*; expected a video"):
         list(frames_of(tmp_path / "none.mp4"))
 
 
