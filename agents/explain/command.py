@@ -30,7 +30,7 @@ def explain(
         typer.Option(help="Folder of the same agent, trained with another seed, to see where they differ."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     monitor: Annotated[
-        Path | None, typer.Option(help="Folder of the agent's monitor; by default that of the agent.")
+        Path | None, typer.Option(help="Folder of the fitted monitor; by default the agent's folder.")
     ] = None,
     method: Annotated[
         list[str], typer.Option(help="Method of explanation; repeat it for more. By default all.")

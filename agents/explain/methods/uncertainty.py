@@ -1,4 +1,4 @@
-"""Uncertainty of a policy: disagreement of an ensemble, entropy, spread of drawn actions, or change of its plan."""
+"""Uncertainty of a policy: disagreement of an ensemble, entropy, spread of sampled actions, or change of its plan."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def explain_uncertainty(case: Case) -> Explanation:
         )
     elif (drawn := _draws(function, case.trace, case.steps)) is not None:
         values = drawn
-        text = f"Standard deviation of {DRAWS} drawn actions, averaged over the numbers of an action."
+        text = f"Standard deviation of {DRAWS} sampled actions, averaged over the numbers of an action."
         if np.ptp(values) < 1e-3:
             text += " This policy's noise is the same in each state: use an ensemble instead (--ensemble)."
     elif gap := gap_of(function, case.trace):
@@ -107,7 +107,7 @@ def entropies(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> l
 
 
 def _draws(function: PolicyFunction, trace: Trace, steps: Sequence[int]) -> list[float] | None:
-    """Return the standard deviation of drawn actions at each step, with the same noise; None without noise."""
+    """Return the standard deviation of sampled actions at each step, with the same noise; None without noise."""
     spreads = []
     for step in steps:
         with isolated_rng(0):

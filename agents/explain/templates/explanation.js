@@ -76,8 +76,8 @@ function curve(explained) {
 
 function bars(explained) {
   const { names, outputs } = explained.facts, target = element("div", { className: "bars" });
-  const choice = element("select", { ariaLabel: "Number of the action" });
-  choice.append(element("option", { value: "" }, "all numbers of the action (sizes)"), ...outputs.map((name, place) => element("option", { value: place }, name)));
+  const choice = element("select", { ariaLabel: "Action dimension" });
+  choice.append(element("option", { value: "" }, "all action dimensions (absolute values)"), ...outputs.map((name, place) => element("option", { value: place }, name)));
   if (outputs.length === 1) choice.value = "0";
   const at = (row) => choice.value === "" ? row.reduce((sum, value) => sum + Math.abs(value), 0) : row[choice.value];
   const draw = (index) => {
@@ -87,7 +87,7 @@ function bars(explained) {
   };
   choice.addEventListener("change", () => draw(Number(slider.value)));
   updates.push(draw);
-  const note = `Against ${explained.facts.baseline}. The contributions add up to the difference within ${(100 * explained.facts.largest_relative_error).toFixed(2)}%.`;
+  const note = `Relative to ${explained.facts.baseline}. The contributions add up to the difference within ${(100 * explained.facts.largest_relative_error).toFixed(2)}%.`;
   return outputs.length === 1 ? [target, element("p", { className: "small" }, note)] : [element("p", { className: "chooser" }, choice), target, element("p", { className: "small" }, note)];
 }
 

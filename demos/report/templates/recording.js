@@ -52,7 +52,7 @@ function draw(index) {
     context.fillStyle = style.getPropertyValue("--soft");
     context.font = "28px system-ui, sans-serif";
     context.textAlign = "center";
-    context.fillText("hand not seen", canvas.width / 2, canvas.height / 2);
+    context.fillText("No hand detected.", canvas.width / 2, canvas.height / 2);
     return;
   }
   const factor = canvas.width / 1000;

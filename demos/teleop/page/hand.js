@@ -183,8 +183,8 @@ export class Hand {
     if (!this.worker) return "The camera is off. Its images stay on this computer.";
     if (!this.stream) return "Waiting for the camera. Allow it if the browser asks.";
     if (!this.isReady || this.state.time === null) return "Loading hand tracking.";
-    if (!this.state.hand) return "No hand seen. Hold one hand up in front of the camera.";
-    if (!this.isOn) return "Hand seen. Press Follow, or H, and the tool follows it.";
+    if (!this.state.hand) return "No hand detected. Hold one hand up in front of the camera.";
+    if (!this.isOn) return "Hand detected. Press Follow, or H, and the tool follows it.";
     return this.obstacle() || `The tool follows your hand. ${this.state.pinched ? "Spread thumb and finger to open." : "Pinch to close the gripper."}`;
   }
 

@@ -149,16 +149,16 @@ function bannerOf(state) {
   if (state.phase === "ready") return isTouch ? "Tap Start" : "Enter to start";
   if (state.phase === "review") {
     if (state.flags.is_success) return "Success: Enter to keep";
-    return page.about.keep_failures ? "No success: Enter to keep it all the same" : "No success: Enter for the next scene";
+    return page.about.keep_failures ? "No success: Enter to keep it anyway" : "No success: Enter for the next scene";
   }
   if (state.hold === "motion" && state.step) return "Move to continue";
   if (state.hold === "asks") return askText(state);
   return state.hold ? HOLDS[state.hold] : "";
 }
 
-// The policy asks the person to take over
+// The policy requests help
 function askText(state) {
-  return `The policy asks: failure ${Math.round(100 * state.asks)}% probable. Move to take over, or Continue`;
+  return `The policy requests help (failure probability ${Math.round(100 * state.asks)}%). Move to take over, or Continue`;
 }
 
 const draws = [null, null];
@@ -289,7 +289,7 @@ function poll() {
   controls.pollGamepad();
   const none = navigator.getGamepads ? "none" : "none; this browser needs https or localhost for it";
   const name = controls.gamepad ? controls.gamepad.id.slice(0, 40) : none;
-  const text = `Gamepad: ${name}. Sticks move, A works the gripper, Start continues.`;
+  const text = `Gamepad: ${name}. Sticks move, A opens or closes the gripper, Start continues.`;
   if (byId("gamepad").textContent !== text) byId("gamepad").textContent = text;
   requestAnimationFrame(poll);
 }

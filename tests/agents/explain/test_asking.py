@@ -90,7 +90,7 @@ def test_the_page_shows_that_the_policy_asks(tmp_path: Path, asking: list[str]) 
         browser.press("Enter")
         driver.wait("s.hold === 'asks'")
         shown = browser.evaluate("document.querySelector('#banner').textContent")
-        assert shown == "The policy asks: failure 99% probable. Move to take over, or Continue"
+        assert shown == "The policy requests help (failure probability 99%). Move to take over, or Continue"
         assert browser.evaluate("document.querySelector('#pause span').textContent") == "Continue"
         assert browser.evaluate("document.documentElement.scrollWidth") == 390
         browser.press("KeyP")

@@ -96,7 +96,7 @@ class HandDriver(KeyDriver):
 
     def start_with_a_hand(self) -> None:
         self.start()
-        self.wait_message("No hand seen")
+        self.wait_message("No hand detected")
         self.show(OPEN)
         self.wait_message("Press Follow")
 
@@ -135,7 +135,7 @@ def test_the_tool_follows_the_hand_stops_when_it_is_lost_and_keys_still_move_it(
         driver.show(OPEN, (0, 0, 0))
         driver.wait("teleop.motion.right < 0", PATIENCE)
         driver.show(None)
-        driver.wait_message("No hand seen")
+        driver.wait_message("No hand detected")
         assert browser.evaluate("[teleop.motion.right, teleop.motion.away, teleop.motion.up]") == [0, 0, 0]
         time.sleep(0.3)
         still = driver.tool()

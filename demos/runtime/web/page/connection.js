@@ -41,7 +41,7 @@ export class Connection {
       );
     });
     socket.addEventListener("close", (event) => {
-      const text = event.code === REFUSED ? refusal || "another page controls the robot" : "no connection: the robot stands still";
+      const text = event.code === REFUSED ? refusal || "another page controls the robot" : "disconnected: the robot has stopped";
       this.handlers.link(text, false);
       setTimeout(() => this.open(), RETRY_MS);
     });
