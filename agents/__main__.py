@@ -92,7 +92,9 @@ def train(
     demonstrations: Demonstrations = [],  # noqa: B006
     recipe: Recipe = None,
     play: Play = [],  # noqa: B006
-    seed: Annotated[int, typer.Option(help="Seed of weights, minibatches, exploration and episodes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seeds weight initialization, minibatches, exploration and episode resets.")
+    ] = 0,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -243,7 +245,7 @@ def teleop(
         typer.Option("--ask", help="Stop and ask you to take over where the agent's monitor warns of a failure."),
     ] = False,
     monitor_folder: Annotated[
-        Path | None, typer.Option("--monitor", help="Folder of the agent's monitor; by default that of the agent.")
+        Path | None, typer.Option("--monitor", help="Folder of the fitted monitor; by default the agent's folder.")
     ] = None,
     demonstrations: Annotated[
         str | None,
@@ -344,7 +346,9 @@ def show(agent: SavedAgent) -> None:
             table.add_row(section, "")
             content = (description if section == "settings" else training).get(section) or {}
             if not isinstance(content, dict):
-                raise ValueError(f"{agent} is damaged: its {section} are {content!r}")
+                raise ValueError(
+                    f"{agent} is damaged: its {section} are {content!r}; expected an object: save the agent again"
+                )
             for key, value in content.items():
                 table.add_row(f"  {key}", str(value))
         console.print(table)

@@ -177,7 +177,7 @@ def compare(
 @app.command(epilog="Example: python -m benchmarks export results/core --format latex --out table.tex")
 def export(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
-    format_: Annotated[str, typer.Option("--format", help="csv or latex.")] = "csv",
+    format_: Annotated[str, typer.Option("--format", help="Output format: csv or latex.")] = "csv",
     out: Annotated[Path | None, typer.Option(help="Output file; by default printed.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
@@ -201,7 +201,7 @@ def paper(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("paper"),
     overwrite: Annotated[bool, typer.Option(help="Replace files of the same names.")] = False,
 ) -> None:
-    """Write LaTeX tables, vector figures, the text of the set-up and references, for a paper."""
+    """Write LaTeX tables, vector figures, the text of the setup and references, for a paper."""
     with clear_errors():
         chosen = default_results() if results is None else results
         console.print(f"results: {chosen}", soft_wrap=True)

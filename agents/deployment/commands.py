@@ -78,7 +78,9 @@ def serve(
     agent: ServedAgent,
     env: EnvId = None,
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
-    host: Annotated[str, typer.Option(help="Host to bind to; another than this machine needs a key.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Host to bind to; other hosts than this machine need a key.")
+    ] = "127.0.0.1",
     require_key: Annotated[bool, typer.Option("--require-key", help="Require a key on this machine, too.")] = False,
     names: Annotated[
         Path | None, typer.Option(help="YAML file with the environment's name for each name in messages.")

@@ -34,7 +34,7 @@ def pretrain(
     data: Annotated[
         list[str], typer.Option(help="Id of a dataset with images, or its folder. Repeat it for more.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
-    seed: Annotated[int, typer.Option(help="Seed of weights and minibatches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seeds weight initialization and minibatches.")] = 0,
     budget: Annotated[int | None, typer.Option(help="Epochs; by default the method's setting.")] = None,
     config: Settings = [],  # noqa: B006
     device: Device = "auto",

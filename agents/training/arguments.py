@@ -57,7 +57,7 @@ Recipe = Annotated[
         help="Name of a recipe of datasets (python -m demos recipe), or a YAML file; missing datasets are collected."
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="Device to train on: auto (a GPU if PyTorch finds one), cpu or cuda.")]
 Processes = Annotated[
     int, typer.Option(help="Processes that train together, each on a part of every minibatch; only for lam, on CPUs.")
 ]
@@ -65,7 +65,7 @@ NumEnvs = Annotated[
     int,
     typer.Option(
         help="Episodes that run at once, in one process: the agent acts on batches. The episodes are the same; "
-        "networks round batches in another way than single observations."
+        "floating-point rounding differs between batches and single observations."
     ),
 ]
 CacheFrames = Annotated[

@@ -1,4 +1,4 @@
-"""Parts of a paper from a results folder: LaTeX tables, vector figures, and the text of the experimental set-up."""
+"""Parts of a paper from a results folder: LaTeX tables, vector figures, and the text of the experimental setup."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def default_results(runs: Path = DEFAULT_RESULTS.parent) -> Path:
 
 
 def write_paper(folder: str | Path, out: str | Path, *, overwrite: bool = False) -> list[Path]:
-    """Write tables, figures, set-up and bibliography of the results in a folder, and a document that shows them all.
+    """Write tables, figures, setup and bibliography of the results in a folder, and a document that shows them all.
 
     Args:
         folder: Results folder.

@@ -32,7 +32,10 @@ def collect(
     seed: Annotated[int, typer.Option(help="Seed from which the seed of each episode is derived.")] = 0,
     workers: Annotated[int, typer.Option(help="Number of processes; the dataset does not depend on it.")] = 1,
     demonstrator: Annotated[
-        str, typer.Option(help="expert, noisy (noisy actions, noise-free labels), novice, random, or mixed.")
+        str,
+        typer.Option(
+            help="Demonstrator: expert, noisy (noisy actions, noise-free labels), novice, random, or mixed."
+        ),
     ] = "expert",
     strategy: Annotated[
         str, typer.Option(help="Path of the tool toward objects: direct, left, right, high, or all.")

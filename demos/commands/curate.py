@@ -37,7 +37,7 @@ def filter_(
     dataset: Dataset,
     id_: NewId,
     success: Annotated[
-        bool | None, typer.Option("--success/--failure", help="Only successful, or only failed episodes.")
+        bool | None, typer.Option("--success/--failure", help="Keep only successful, or only failed, episodes.")
     ] = None,
     min_return: Annotated[float, typer.Option(help="Minimum return.")] = -math.inf,
     max_return: Annotated[float, typer.Option(help="Maximum return.")] = math.inf,

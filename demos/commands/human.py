@@ -40,7 +40,9 @@ app = typer.Typer(
 Recording = Annotated[Path, typer.Argument(help="File or folder of the recording.")]
 HandName = Annotated[str | None, typer.Option("--hand", help="left or right; needed if the recording has both.")]
 TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the track, as inspect lists them.")]
-Fps = Annotated[float | None, typer.Option(help="Frames per second, if the recording does not say; else 30.")]
+Fps = Annotated[
+    float | None, typer.Option(help="Frames per second, if the recording does not specify them; else 30.")
+]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
 Scale = Annotated[
     str | None,
@@ -177,7 +179,7 @@ def calibrate(
             camera = calibrate_board(first_image(board), focal=focal)
         else:
             if corners is None or size is None:
-                raise ValueError("expected --corners and --size, or --board")
+                raise ValueError("the corners or their size are missing: pass --corners and --size, or --board")
             pixels = [_pair(corner, ",", "--corners") for corner in corners.split()]
             camera = calibrate_rectangle(
                 pixels, _pair(size, "x", "--size"), _size(image_size, "--image-size"), focal=focal
@@ -234,7 +236,7 @@ def adapt(
     object_: Objects = [],  # noqa: B006
     keep: Annotated[
         float | None,
-        typer.Option(help="Fraction of the person's deviation from straight lines; as much as fits by default."),
+        typer.Option(help="Fraction of the person's deviation to keep, 0 to 1; by default as much as fits."),
     ] = None,
     keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
     env_kwargs: Annotated[

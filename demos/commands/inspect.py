@@ -102,7 +102,7 @@ def render(
     out: Annotated[Path, typer.Option(help="MP4 file to write.")],
     episodes: Annotated[int, typer.Option(help="Number of episodes, from the first.")] = 3,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 480,
-    camera: Annotated[str, typer.Option(help="overview, front, side or wrist.")] = "overview",
+    camera: Annotated[str, typer.Option(help="Camera: overview, front, side or wrist.")] = "overview",
     root: Root = None,
 ) -> None:
     """Record a video of the first episodes."""

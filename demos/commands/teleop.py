@@ -19,14 +19,14 @@ from demos.teleop.settings import Recording, SessionSettings, Watched
 
 Episodes = Annotated[int, typer.Option(help="Number of episodes to record; you may record more.")]
 Seed = Annotated[int, typer.Option(help="Seed from which the seed of each scene is derived.")]
-Host = Annotated[str, typer.Option(help="Host to bind to; another than this machine needs the token in the address.")]
+Host = Annotated[str, typer.Option(help="Host to bind to; other hosts than this machine need a token.")]
 Port = Annotated[int, typer.Option(help="Port; 0 for any free one.")]
 Token = Annotated[bool, typer.Option("--token", help="Require a token on this machine, too.")]
-Seconds = Annotated[float, typer.Option(help="Longest episode, simulated seconds.")]
-RealTimeFactor = Annotated[float, typer.Option(help="Simulated time per wall time: 0.5 for slow motion.")]
+Seconds = Annotated[float, typer.Option(help="Maximum length of an episode, simulated seconds.")]
+RealTimeFactor = Annotated[float, typer.Option(help="Simulated time divided by wall time; 0.5 is half speed.")]
 Cameras = Annotated[str, typer.Option(help="Cameras of the live images; directions refer to the first.")]
 ImageSize = Annotated[int, typer.Option(help="Width and height of a live image, pixels.")]
-KeepFailures = Annotated[bool, typer.Option(help="Allow to keep episodes that fail.")]
+KeepFailures = Annotated[bool, typer.Option(help="Allow keeping episodes that fail.")]
 EnvKeywords = Annotated[
     list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
 ]

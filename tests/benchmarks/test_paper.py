@@ -104,7 +104,7 @@ def test_latex_compiles_the_document(paper: Path, tmp_path: Path) -> None:
 
 
 def set_up_of(folder: Path, name: str, suite: dict[str, Any], cell: str) -> str:
-    """Return the text of the set-up of a suite of which one cell is measured."""
+    """Return the text of the setup of a suite of which one cell is measured."""
     results = folder / "results"
     (results / "cells").mkdir(parents=True)
     write_json(results / "suite.json", suite)

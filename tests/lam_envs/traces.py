@@ -54,7 +54,7 @@ def play(env: gym.Env[Any, Any], seed: int, actions: list[Any]) -> Iterator[tupl
 
 
 def fingerprint(parts: list[Any]) -> str:
-    """Hash arrays, numbers and dicts of them, bit by bit."""
+    """Hash arrays, numbers and dicts of them, bit for bit."""
     digest = hashlib.sha256()
 
     def add(part: Any) -> None:
