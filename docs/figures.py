@@ -61,8 +61,8 @@ SUITES = {
     "language": (
         "Language",
         "Success of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the wording and the "
-        "commands of the training, with others, and with the instruction of another command. One training with learned "
-        "words, and one with a frozen sentence encoder.",
+        "commands of the training, with others, and with the instruction of another command. One training with "
+        "learned words, and one with a frozen sentence encoder.",
     ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (
