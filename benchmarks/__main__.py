@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -76,7 +77,9 @@ def run_(
     """Run a suite and write its report. After an interruption, the same command continues."""
     with clear_errors():
         if is_speed_suite(suite):
-            _run_speed_suite(read_speed_suite(suite), agent, out, dry_run=dry_run)
+            options = {"agent": agent, "rerun": rerun, "address": address, "engine": engine != "local"}
+            given = [name for name, value in options.items() if value] + ["workers"] * (workers is not None)
+            _run_speed_suite(read_speed_suite(suite), out, given, dry_run=dry_run)
             return
         read = read_suite(suite, tuple(agent), allow_pickle=allow_pickle)
         out = out or Path("runs") / read.name
@@ -92,8 +95,7 @@ def run_(
                 f"{label} has results in {out} and is not in this run: pass --agent {label} to report it",
                 markup=False,
             )
-        runner.delete_results(read, out, rerun)
-        folder = runner.run(read, out, chosen, progress=True)
+        folder = runner.run(read, out, chosen, progress=True, rerun=rerun)
         failed = runner.failures(folder)
         for name, trace in failed.items():
             errors.print(f"{name} failed: {trace.strip().splitlines()[-1]}", markup=False)
@@ -233,10 +235,21 @@ def _show(folder: Path) -> None:
         console.print(f"wrote {path}", soft_wrap=True)
 
 
-def _run_speed_suite(suite: SpeedSuite, agents: list[str], out: Path | None, *, dry_run: bool) -> None:
-    """Run a suite that measures the speed of environments."""
-    if agents:
-        raise ValueError(f"suite {suite.name} measures the speed of environments: remove --agent")
+def _run_speed_suite(suite: SpeedSuite, out: Path | None, given: Sequence[str], *, dry_run: bool) -> None:
+    """Run a suite that measures the speed of environments.
+
+    Args:
+        suite: Suite to run.
+        out: Results folder; by default that of the suite.
+        given: Names of options that are given and need agents.
+        dry_run: Only show what would run.
+
+    Raises:
+        ValueError: There are such options.
+    """
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"suite {suite.name} measures the speed of environments: remove {options}")
     file = (out or Path("runs") / suite.name) / "throughput.json"
     count = len(suite.environments)
     console.print(f"{count} environments, {suite.rounds} rounds of {suite.steps} steps, into {file}", soft_wrap=True)

@@ -10,11 +10,11 @@ from benchmarks.analysis.statistics import Outcomes, difference_over_episodes, d
 from benchmarks.analysis.tables import Row, names, rows
 from benchmarks.runner.results import CellResult, read_results
 
-DEFINING = ("agent", "settings", "changes")
+DEFINING = ("agent", "settings", "changes", "env", "mixture", "pretraining", "adaptation")
 """Fields of a cell that make two cells incomparable."""
 EPISODES = ("first_seed", "episodes")
 """Fields of a cell that choose the episodes."""
-NOTED = ("demonstration_seed", *EPISODES)
+NOTED = ("demonstration_seed", "training_env", "motion", *EPISODES)
 """Fields that may differ between comparable cells."""
 
 

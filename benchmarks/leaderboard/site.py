@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ def build_site(paths: Sequence[Path], out: Path, *, overwrite: bool = False, hom
         FileNotFoundError: There are no results.
         ValueError: A file is damaged, or two sources have the same name.
     """
+    out = out.resolve()
     _check_out(out, overwrite=overwrite)
     sources = [read_source(path) for path in paths if is_source(path)]
     if not sources:
@@ -72,8 +74,8 @@ def build_site(paths: Sequence[Path], out: Path, *, overwrite: bool = False, hom
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         _write(Path(folder) / out.name, found, home)
         if out.exists():
-            shutil.rmtree(out)
-        shutil.move(Path(folder) / out.name, out)
+            os.replace(out, Path(folder) / f"{out.name}.before")
+        os.replace(Path(folder) / out.name, out)
     skipped = tuple(path for path in paths if not is_source(path) and not path.name.endswith(".verification.json"))
     return Site(out / INDEX, len(sources), len(found), skipped)
 
@@ -85,6 +87,11 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{out} exists and is not a leaderboard: choose another folder by --out")
     if not overwrite:
         raise FileExistsError(f"{out} exists: choose another folder by --out, or add --overwrite")
+    foreign = sorted({path.name for path in out.iterdir()} - {*FILES, INDEX, CELLS, VIDEOS})
+    if foreign:
+        raise FileExistsError(f"{out} also holds {', '.join(foreign)}: move it, or choose another folder by --out")
+    if Path.cwd().is_relative_to(out):
+        raise ValueError(f"{out} is the working directory or contains it: run the command elsewhere")
 
 
 def _write(out: Path, found: list[Entry], home: str | None) -> None:
@@ -112,6 +119,8 @@ def _write(out: Path, found: list[Entry], home: str | None) -> None:
             root="../../",
             home=home and f"../../{home}",
         )
+        if not (out / place).resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"{entry.name} leads out of the site")
         write_atomically(out / place, text)
 
 

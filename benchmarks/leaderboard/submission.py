@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +40,8 @@ def _parsed(content: object) -> CellResult:
 Line = Annotated[str, Field(max_length=500), AfterValidator(_line)]
 Url = Annotated[str, Field(pattern=r"^(https?://[^\s\"'<>]+)?$", max_length=500)]
 """Address of a web page; empty for none."""
+Command = Annotated[str, Field(max_length=4000), AfterValidator(_line)]
+"""Command that measured a submission."""
 Result = Annotated[CellResult, PlainValidator(_parsed), PlainSerializer(cell_content)]
 """Result of a cell, in the form of its file in a results folder."""
 
@@ -60,7 +63,7 @@ class Submission(SuiteModel):
     format_version: Literal[1] = 1
     agent: SubmittedAgent
     suite: SuiteName
-    command: Line = Field(description="Command that measured it.")
+    command: Command = Field(description="Command that measured it.")
     machine: JsonObject = Field(description="Machine that it was measured on.")
     results: Items[Result]
 
@@ -119,14 +122,16 @@ def read_submission(path: Path) -> Submission:
 
 
 def check_episodes(submission: Submission, suite: Suite) -> None:
-    """Check that a submission was measured in environments, conditions and episodes of a suite.
+    """Check that a submission was measured in environments, conditions and episodes of a suite, and is complete.
+
+    It must have all conditions of each of its environments and, for an agent that learns, all training seeds.
 
     Args:
         submission: Submission to check.
         suite: Suite that it names.
 
     Raises:
-        ValueError: A result is of another environment, condition or set of episodes.
+        ValueError: A result is of another environment, condition or set of episodes, or some are missing.
     """
     known = [_evaluated(cell) for cell in suite.cells()]
     for result in submission.results:
@@ -135,6 +140,22 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
                 f"{result.cell.name} was not measured in an environment, condition and episodes of {suite.name}: "
                 "measure it by python -m benchmarks submit"
             )
+    measured: dict[tuple[str, int | None, str | None], set[tuple[str, int | None]]] = {}
+    for result in submission.results:
+        cell = result.cell
+        measured.setdefault((cell.environment, cell.demonstrations, cell.demonstrator), set()).add(
+            (cell.condition, cell.training_seed)
+        )
+    for (environment, _, _), found in measured.items():
+        learned = any(seed is not None for _, seed in found)
+        for expected in itertools.product(suite.conditions, suite.training_seeds if learned else (None,)):
+            if expected not in found:
+                condition, seed = expected
+                missing = f"condition {condition}" if seed is None else f"condition {condition}, training seed {seed}"
+                raise ValueError(
+                    f"{submission.agent.name} has no result of {environment}, {missing}; expected all conditions and "
+                    f"training seeds of {suite.name}"
+                )
 
 
 def _evaluated(cell: Cell) -> tuple[object, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from agents.types import Keywords
-from benchmarks.leaderboard.submission import Submission, SubmittedAgent
+from benchmarks.leaderboard.submission import Command, Submission, SubmittedAgent
 from benchmarks.runner import runner
 from benchmarks.runner.results import FAILURES, read_results
 from benchmarks.speed.throughput import machine
@@ -97,6 +97,10 @@ def submit(suite: Suite, agent: SubmittedAgent, command: str, folder: Path, engi
     Raises:
         ValueError: A measurement failed.
     """
+    try:
+        TypeAdapter(Command).validate_python(command)
+    except ValidationError as error:
+        raise ValueError(f"the command cannot be stored in a submission: {problem_of(error)}") from error
     runner.run(suite, folder, engine, progress=True)
     failed = runner.failures(folder)
     if failed:

@@ -215,7 +215,9 @@ def adapt_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     finally:
         changed.close()
         home.close()
-    curve = None if periodic_eval is None else Curve("steps", periodic_eval.episodes, (), ())
+    curve = (
+        None if periodic_eval is None else Curve("steps", periodic_eval.episodes, (), (), periodic_eval.evaluations)
+    )
     seeds = read_training(folder, base).seeds_of_demonstrations
     save_trained(folder, wanted, adapted.agent, replace(cost, curve=curve), seeds)
 

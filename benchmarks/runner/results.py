@@ -20,7 +20,7 @@ from benchmarks.runner.cache_keys import SERVER, Provenance, adaptation_provenan
 from benchmarks.runner.trained import TrainingJob
 from benchmarks.runner.training import Training
 from benchmarks.suite.fields import problem_of
-from benchmarks.suite.suite import Cell, Suite, VideoSettings
+from benchmarks.suite.suite import Cell, PeriodicEvaluation, Suite, VideoSettings
 from demos.collection.versions import major_versions
 from demos.runtime.files import write_atomically, write_json
 
@@ -307,13 +307,13 @@ def changes(before: Provenance, after: Provenance) -> list[str]:
     return found
 
 
-def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> bool:
+def is_done(folder: Path, planned: PlannedCell, curve: PeriodicEvaluation | None = None) -> bool:
     """Return True if a cell has a complete result that is up to date.
 
     Args:
         folder: Results folder.
         planned: Cell to measure.
-        with_curve: The result of an agent that learns must have a learning curve.
+        curve: Periodic evaluations whose learning curve the result of an agent that learns must have; None for none.
     """
     path = cell_path(folder, planned.cell)
     if not path.is_file():
@@ -322,8 +322,8 @@ def is_done(folder: Path, planned: PlannedCell, *, with_curve: bool = False) -> 
         stored = read_cell(path)
     except ValueError:
         return False
-    lacks_curve = with_curve and stored.training is not None and stored.training.curve is None
-    return planned.is_identified and stored.key == planned.key and not lacks_curve
+    has_curve = stored.training is None or stored.training.has_curve_of(curve)
+    return planned.is_identified and stored.key == planned.key and has_curve
 
 
 def video_info(planned: PlannedCell, videos: VideoSettings) -> JsonObject:
@@ -340,7 +340,8 @@ def is_recorded(folder: Path, planned: PlannedCell, videos: VideoSettings) -> bo
         stored = json.loads((folder / video_info_file(cell)).read_text())
     except (OSError, ValueError, RecursionError):
         return False
-    expected = video_info(planned, videos)
+    # Lists are tuples before they are written.
+    expected = json.loads(json.dumps(video_info(planned, videos)))
     is_same = isinstance(stored, dict) and planned.is_identified
     return is_same and all(stored.get(name) == value for name, value in expected.items())
 

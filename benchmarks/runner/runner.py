@@ -32,7 +32,7 @@ from benchmarks.runner.results import (
 )
 from benchmarks.runner.trained import UNFINISHED, TrainingJob, is_trained, remove_outdated
 from benchmarks.suite.demonstrations import Demonstrations
-from benchmarks.suite.suite import Suite
+from benchmarks.suite.suite import PeriodicEvaluation, Suite
 from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically
 
@@ -84,16 +84,16 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         suite: Suite to carry out.
         folder: Results folder, which need not exist.
     """
-    base, with_curve = Path(folder), suite.periodic_eval is not None
+    base, curve = Path(folder), suite.periodic_eval
     plans = {cell.name: PlannedCell.of(cell) for cell in suite.cells()}
-    cells = [planned for planned in plans.values() if not is_done(base, planned, with_curve=with_curve)]
+    cells = [planned for planned in plans.values() if not is_done(base, planned, curve)]
     settings = suite.videos
     videos = [
         plans[cell.name]
         for cell in suite.recorded_cells().values()
         if settings is not None and not is_recorded(base, plans[cell.name], settings)
     ]
-    trainings = _untrained([*cells, *videos], base, with_curve=with_curve)
+    trainings = _untrained([*cells, *videos], base, curve)
     encoders = {
         encoder.key: encoder
         for encoder in (each.encoder for each in trainings)
@@ -109,13 +109,13 @@ def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
     return list({planned.training.key: planned.training for planned in cells if planned.training}.values())
 
 
-def _untrained(cells: Sequence[PlannedCell], folder: Path, *, with_curve: bool) -> list[TrainingJob]:
+def _untrained(cells: Sequence[PlannedCell], folder: Path, curve: PeriodicEvaluation | None) -> list[TrainingJob]:
     """Return the missing training runs of cells, before them those whose agents they adapt."""
     found: dict[str, TrainingJob] = {}
     for training in _trainings(cells):
-        if not is_trained(folder, training, with_curve=with_curve):
+        if not is_trained(folder, training, curve):
             adapted = training.base
-            if adapted is not None and not is_trained(folder, adapted, with_curve=with_curve):
+            if adapted is not None and not is_trained(folder, adapted, curve):
                 found.setdefault(adapted.key, adapted)
             found.setdefault(training.key, training)
     return list(found.values())
@@ -215,7 +215,9 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
     return made
 
 
-def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False) -> Path:
+def run(
+    suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = False, rerun: Sequence[str] = ()
+) -> Path:
     """Run what is missing of a suite.
 
     A job that fails stops only the jobs that need it. Its traceback is in the folder ``failures``, and the next run
@@ -226,18 +228,21 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
         folder: Results folder, for datasets, trained agents, results and videos.
         engine: Engine that runs the jobs.
         progress: Show progress.
+        rerun: Labels of agents that are trained and evaluated again.
 
     Returns:
         The folder.
 
     Raises:
         NotADirectoryError: The folder is a file.
-        ValueError: The folder belongs to something else, or another run works there.
+        ValueError: The folder belongs to something else, another run works there, or the suite has no agent of a
+            label. Nothing is deleted then.
     """
     # Absolute: an agent may change the working directory.
     base = Path(folder).absolute()
     check_folder(suite, base)
     with locked(base):
+        delete_results(suite, base, rerun)
         _run(suite, base, engine, progress=progress)
     return base
 
@@ -245,6 +250,8 @@ def run(suite: Suite, folder: str | Path, engine: Engine, *, progress: bool = Fa
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a results folder, which is created if it does not exist.
+
+    The lock file stays: if it were removed, a run that waits for it and a later run could hold two locks.
 
     Raises:
         ValueError: Another run works there.
@@ -256,7 +263,6 @@ def locked(folder: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise ValueError(f"another run works in {folder}: wait for it, or choose another folder by --out") from error
-    (folder / LOCK).unlink(missing_ok=True)
 
 
 def removed_agents(suite: Suite, folder: str | Path) -> list[str]:
@@ -334,7 +340,7 @@ def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     note = f"{done} results are up to date" if done else ""
     run_jobs(make_jobs(suite, todo, base), base, engine, f"suite {suite.name}", note, progress=progress)
     for each in todo.trainings:
-        if is_trained(base, each, with_curve=False):
+        if is_trained(base, each):
             remove_outdated(base, each)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from benchmarks.runner.training import Training
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.fields import SuiteModel, problem_of
 from benchmarks.suite.stages import Adaptation, Pretraining
-from benchmarks.suite.suite import Cell, without_unused
+from benchmarks.suite.suite import Cell, PeriodicEvaluation, without_unused
 from demos.runtime.files import write_json
 
 AGENTS = "agents"
@@ -155,19 +156,19 @@ class StoredTraining(SuiteModel):
     seeds_of_demonstrations: tuple[int, ...] = Field(description="Seeds of the episodes that it learned from.")
 
 
-def is_trained(folder: Path, training_job: TrainingJob, *, with_curve: bool) -> bool:
+def is_trained(folder: Path, training_job: TrainingJob, curve: PeriodicEvaluation | None = None) -> bool:
     """Return True if a results folder has a trained agent that is up to date.
 
     Args:
         folder: Results folder.
         training_job: Training of the agent.
-        with_curve: It must have a learning curve.
+        curve: Periodic evaluations whose learning curve it must have; None for none.
     """
     try:
         training = read_training(folder, training_job).training
     except (OSError, ValueError):
         return False
-    return training.curve is not None or not with_curve
+    return training.has_curve_of(curve)
 
 
 def read_training(folder: Path, training_job: TrainingJob) -> StoredTraining:
@@ -227,8 +228,10 @@ def remove_outdated(folder: Path, training_job: TrainingJob) -> None:
         folder: Results folder.
         training_job: Training whose agent is up to date.
     """
+    # Lists are tuples before they are written.
+    description = json.loads(json.dumps(training_job.description()))
     for path in (folder / AGENTS).glob(f"{glob.escape(training_job.stem)}*/{TRAINING_FILE}"):
         with contextlib.suppress(OSError, ValueError):
             stored = StoredTraining.model_validate_json(path.read_bytes())
-            if stored.trained == training_job.description() and stored.key != training_job.key:
+            if stored.trained == description and stored.key != training_job.key:
                 shutil.rmtree(path.parent)

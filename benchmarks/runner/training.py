@@ -31,16 +31,24 @@ class Curve:
         episodes: Number of episodes of each evaluation.
         done: Progress of the training at each evaluation.
         success: Success rate of each evaluation.
+        evaluations: Requested number of evaluations; None if it is not known, in files of earlier versions.
     """
 
     unit: str
     episodes: int
     done: tuple[float, ...]
     success: tuple[float, ...]
+    evaluations: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.done) != len(self.success) or not all(0.0 <= rate <= 1.0 for rate in self.success):
             raise ValueError(f"invalid learning curve: {self}")
+
+    def is_of(self, periodic_eval: PeriodicEvaluation) -> bool:
+        """Return True if it is made of such evaluations."""
+        evaluations = periodic_eval.evaluations
+        is_same = self.evaluations == evaluations if self.evaluations else len(self.done) <= evaluations
+        return is_same and self.episodes == periodic_eval.episodes
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,16 @@ class Training:
     def as_json(self) -> JsonObject:
         """Return plain data, without the number of labels if there is none."""
         content = asdict(self)
+        # Files of earlier versions do not have these.
         if self.expert_labels is None:
-            # Files of earlier versions do not have it.
             del content["expert_labels"]
+        if self.curve is not None and self.curve.evaluations is None:
+            del content["curve"]["evaluations"]
         return content
+
+    def has_curve_of(self, periodic_eval: PeriodicEvaluation | None) -> bool:
+        """Return True if its learning curve is made of such evaluations, or if none are asked for."""
+        return periodic_eval is None or (self.curve is not None and self.curve.is_of(periodic_eval))
 
 
 class CountedSteps(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -163,7 +177,8 @@ class MeasuredRun(ReportingRun):
             self._evaluated, self._logged, self._resumed_at = 0, 0, None
             return None
         self.points = [(done, success) for done, success in held["points"]]
-        self._earlier = Cost(*held["cost"])
+        # What this process did before, such as exploration, is a part of the cost in the checkpoint already.
+        self._began, self._evaluation_cost, self._earlier = Cost.so_far(), Cost(), Cost(*held["cost"])
         return cast(State, held["training"])
 
     def checkpoint(self, state: Callable[[], State], *, now: bool = False) -> None:
@@ -231,7 +246,7 @@ def train(
     cost, curve = run.cost, None
     if periodic_eval is not None:
         done, success = (tuple(values) for values in zip(*run.points, strict=True)) if run.points else ((), ())
-        curve = Curve(run.unit, periodic_eval.episodes, done, success)
+        curve = Curve(run.unit, periodic_eval.episodes, done, success, periodic_eval.evaluations)
     return Training(cost.steps, curve, round(cost.seconds, 1), round(cost.cpu, 1), _expert_labels(agent))
 
 

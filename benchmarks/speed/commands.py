@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
 import typer
 
@@ -18,7 +18,7 @@ from benchmarks.speed import remote as remote_speed
 from benchmarks.speed import running as running_cost
 from benchmarks.speed import scaling as scaling_speed
 from benchmarks.speed import vector as vector_speed
-from benchmarks.speed.measuring import show_measured
+from benchmarks.speed.measuring import show_measured, show_pieces
 from benchmarks.speed.throughput_table import show_speeds
 from demos.runtime.console import clear_errors
 
@@ -126,7 +126,8 @@ def scaling(
             "seconds": seconds,
             "minutes": minutes,
         }
-        show_measured(scaling_speed.measure, out, scaling_speed.LIBRARIES, records, **given)
+        pieces = {"": partial(scaling_speed.measure, **cast(Any, given))}
+        show_pieces(pieces, out, scaling_speed.LIBRARIES, {**given, **records})
 
 
 def vector(

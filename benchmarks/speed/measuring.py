@@ -94,11 +94,7 @@ def _resource() -> ModuleType:
 
 
 def show_measured(
-    measure: Callable[..., Iterator[Measured]],
-    out: Path | None,
-    libraries: Iterable[str],
-    records: JsonObject | None = None,
-    **arguments: float | str,
+    measure: Callable[..., Iterator[Measured]], out: Path | None, libraries: Iterable[str], **arguments: float | str
 ) -> None:
     """Measure figures, show them in a table, and write them to a file.
 
@@ -109,10 +105,9 @@ def show_measured(
         measure: Yields each figure when it is measured.
         out: JSON file to write; None for none.
         libraries: Libraries whose versions are recorded.
-        records: Further facts that are recorded, such as the name of the GPU.
         arguments: Arguments of ``measure``, which are recorded.
     """
-    show_pieces({"": partial(measure, **arguments)}, out, libraries, {**arguments, **(records or {})})
+    show_pieces({"": partial(measure, **arguments)}, out, libraries, arguments)
 
 
 def show_pieces(

@@ -108,8 +108,12 @@ class NoisyActions(gym.ActionWrapper[Any, Any, Any]):
 
     @override
     def action(self, action: Array) -> Array:
-        noisy = action + self._scale * self._rng.standard_normal(np.shape(action))
-        return noisy.astype(np.asarray(action).dtype)
+        given = np.asarray(action)
+        if not np.issubdtype(given.dtype, np.floating):
+            # Whole numbers would lose the noise.
+            given = given.astype(self.action_space.dtype)
+        noisy = given + self._scale * self._rng.standard_normal(given.shape)
+        return noisy.astype(given.dtype)
 
 
 class PushedArm(gym.Wrapper[Any, Any, Any, Any]):

@@ -168,7 +168,7 @@ class Cell:
         """File name made of environment, label, demonstrations, condition and seed."""
         parts = [slug(self.environment), slug(self.label)]
         if self.demonstrations is not None:
-            parts.append(f"{self.demonstrations}-{self.demonstrator}")
+            parts.append(f"{self.demonstrations}-{slug(str(self.demonstrator))}")
         if self.condition != AS_TRAINED:
             parts.append(slug(self.condition))
         if self.training_seed is not None:

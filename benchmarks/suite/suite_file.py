@@ -170,6 +170,9 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         if getattr(agent, key) and not learned:
             raise _SuiteError(f"{agent.agent} does not learn: remove {key}", *key_path, key)
     from_demonstrations = learned and needs_demonstrations(agent.agent)
+    for key in ("demonstrations", "demonstrator"):
+        if getattr(agent, key) is not None and not from_demonstrations:
+            raise _SuiteError(f"{agent.agent} needs no demonstrations: remove {key}", *key_path, key)
     for key, needed in (("training_seeds", learned), ("demonstration_seed", from_demonstrations)):
         if needed and getattr(file, key) is None and getattr(agent, key, None) is None:
             raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
@@ -251,7 +254,8 @@ def _mixture(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> tuple[D
     for key in ("demonstrations", "demonstrator"):
         if getattr(agent, key) is not None:
             raise _SuiteError(f"give {key} in mixture", *key_path, key)
-    keywords = {**(file.env if agent.env is None else agent.env), **(agent.training_env or file.training_env)}
+    training_env = file.training_env if agent.training_env is None else agent.training_env
+    keywords = {**(file.env if agent.env is None else agent.env), **training_env}
     return _datasets(agent.mixture, keywords, file, *where)
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -148,6 +149,17 @@ def test_iterations_add_transitions_of_the_policy(datasets: Any, make: Make, mon
     agent = agents.make("bco", env, **SMALL, iterations=2, alpha=0.5, inverse_hidden_sizes=[8], inverse_epochs=2)
     agent.learn(dataset, env, seed=0)
     assert known == [160, 240, 320]
+
+
+def test_iterations_need_exploration(make: Make) -> None:
+    with pytest.raises(ValueError, match="iterations is 2 and exploration_steps 0"):
+        agents.make("bco", make("LamReach-v0"), iterations=2, exploration_steps=0)
+
+
+def test_stacked_observations_are_refused(make: Make) -> None:
+    stacked = gym.wrappers.FlattenObservation(gym.wrappers.FrameStackObservation(make("LamReach-v0"), 3))
+    with pytest.raises(ValueError, match="expected a vector of 18 features: remove wrappers"):
+        InverseInputs.of(stacked, ("tool",))
 
 
 def test_a_killed_training_resumes_to_the_same_weights(datasets: Any, make: Make, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,26 @@ def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path:
     found = {(one.environment, one.agent): one for one in compare(core, folder)}
     assert (found[CLONE].verdict, found[CLONE].differs) == ("not comparable", ("settings",))
     assert {one.verdict for key, one in found.items() if key != CLONE} == {"the same"}
+
+
+@pytest.mark.parametrize(
+    ("changed_parts", "verdict"),
+    [({"env": {"robot": "xarm6"}}, "not comparable"), ({"training_env": {"robot": "xarm6"}}, "the same")],
+)
+def test_agents_of_other_environments_are_not_compared(
+    changed_parts: dict[str, Any], verdict: str, core: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(core, tmp_path / "other")
+    suite = json.loads((folder / "suite.json").read_text())
+    for result in read_results(folder)[1]:
+        if (result.cell.environment, result.cell.label) == CLONE:
+            cell = dataclasses.replace(result.cell, **changed_parts)
+            suite["cells"][suite["cells"].index(result.cell.as_json())] = cell.as_json()
+            write_cell(folder, dataclasses.replace(result, cell=cell))
+    (folder / "suite.json").write_text(json.dumps(suite))
+    (found,) = (one for one in compare(core, folder) if (one.environment, one.agent) == CLONE)
+    assert found.verdict == verdict
+    assert found.differs == tuple(changed_parts)
 
 
 def test_a_label_is_not_run_as_a_formula_of_a_spreadsheet(core: Path) -> None:

@@ -18,4 +18,7 @@ def test_noisy_actions_have_the_noise_that_was_asked_for_and_repeat() -> None:
     assert np.abs(noises.mean(axis=0)).max() < 0.01
     env.reset(seed=5)
     np.testing.assert_array_equal(env.action(zero), noises[0])
+    env.reset(seed=5)
+    # An agent that rounds its actions gets the same noise.
+    np.testing.assert_array_equal(env.action(np.zeros(4, dtype=np.int64)), noises[0])
     env.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -193,6 +194,33 @@ def test_the_command_replaces_only_a_leaderboard(core: Path, tmp_path: Path) -> 
     assert done.exit_code == 2
     assert "is not a leaderboard" in done.output
     assert (other / "thesis.txt").read_text() == "mine"
+
+
+def test_a_site_with_files_of_others_and_the_working_directory_are_not_replaced(
+    core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "site"
+    build_site([core], out)
+    monkeypatch.chdir(out)
+    with pytest.raises(ValueError, match="is the working directory or contains it"):
+        build_site([core], Path("."), overwrite=True)
+    monkeypatch.chdir(tmp_path)
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"also holds thesis\.txt: move it"):
+        build_site([core], out, overwrite=True)
+    assert (out / "thesis.txt").read_text() == "mine"
+    assert (out / "index.html").is_file()
+
+
+def test_no_name_in_a_submission_leads_out_of_the_site(core: Path, tmp_path: Path) -> None:
+    made = submission(core)
+    (result, *others) = made.results
+    cell = replace(result.cell, demonstrations=100, demonstrator="x/../../../../escaped")
+    forged = made.model_copy(update={"results": (replace(result, cell=cell), *others)})
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with contextlib.suppress(ValueError):
+        build_site([write_submission(tmp_path / "third.json", forged)], tmp_path / "a" / "b" / "site")
+    assert not list(tmp_path.rglob("escaped*"))
 
 
 @pytest.mark.slow

@@ -21,13 +21,15 @@ from benchmarks.analysis.tables import overviews
 from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
-from benchmarks.runner.results import PlannedCell, cell_provenance, read_cell, read_results, write_cell
+from benchmarks.runner.results import PlannedCell, cell_provenance, is_done, read_cell, read_results, write_cell
+from benchmarks.runner.training import Curve
+from benchmarks.suite.suite import PeriodicEvaluation
 from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
 from demos.human.motion.files import read_motion
 from demos.runtime.engines import LocalEngine
 
-from .suites import CLONE, finished, written
+from .suites import CLONE, PUBLISHED, finished, written
 
 
 def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
@@ -294,6 +296,36 @@ def test_one_worker_gives_the_results_of_two(results: Path, tmp_path: Path) -> N
     assert alone == {name: result for name, result in finished(results).items() if not name.endswith("seed1.json")}
 
 
+def test_a_run_that_finds_the_folder_in_use_deletes_nothing(tmp_path: Path) -> None:
+    suite, folder = written(tmp_path, agents=["random"], videos=None), tmp_path / "out"
+    runner.run(read_suite(suite), folder, LocalEngine(1))
+    before = sorted((folder / "cells").iterdir())
+    with runner.locked(folder):
+        refused = CliRunner().invoke(app, ["run", suite, "--out", str(folder), "--rerun", "random"])
+    assert refused.exit_code == 2
+    assert "another run works in" in refused.stderr
+    assert sorted((folder / "cells").iterdir()) == before
+
+
+def test_options_of_agents_are_refused_for_suites_of_speed(tmp_path: Path) -> None:
+    command = ["run", "throughput", "--out", str(tmp_path), "--dry-run", "--rerun", "bc", "--workers", "0"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "measures the speed of environments: remove --rerun, --workers" in " ".join(refused.stderr.split())
+
+
+def test_a_result_with_another_learning_curve_is_measured_again() -> None:
+    suite = read_suite("core")
+    planned = PlannedCell.of(next(cell for cell in suite.cells() if cell.label == "bc"))
+    assert suite.periodic_eval is not None
+    assert is_done(PUBLISHED / "core", planned, suite.periodic_eval)
+    for changes in ({"evaluations": 5}, {"episodes": 200}):
+        assert not is_done(PUBLISHED / "core", planned, suite.periodic_eval.model_copy(update=changes))
+    curve = Curve("epochs", 10, (1.0, 2.0), (0.0, 1.0), evaluations=3)
+    assert curve.is_of(PeriodicEvaluation(evaluations=3, episodes=10))
+    assert not curve.is_of(PeriodicEvaluation(evaluations=50, episodes=10))
+
+
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path, agents=["random"], videos=None))
     folder = tmp_path / "out"
@@ -318,7 +350,6 @@ def test_two_runs_do_not_work_in_one_folder(tmp_path: Path) -> None:
     with FileLock(tmp_path / "out" / ".lock"), pytest.raises(ValueError, match="another run works in"):
         runner.run(suite, tmp_path / "out", LocalEngine(1))
     assert len(read_results(runner.run(suite, tmp_path / "out", LocalEngine(1)))[1]) == 1
-    assert not (tmp_path / "out" / ".lock").exists()
 
 
 def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.leaderboard.submission import Submission, read_submission, write_submission
+from benchmarks.leaderboard.submission import Submission, check_episodes, read_submission, write_submission
 from benchmarks.leaderboard.submit import SubmittedAgent, submit, suite_of_agent
 from benchmarks.leaderboard.verification import (
     Verification,
@@ -129,6 +129,25 @@ def test_a_submission_of_other_episodes_than_those_of_its_suite_is_refused(
         verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), seed=0, share=0.0)
     with pytest.raises(ValueError, match="seed is -1; expected at least 0"):
         verify(submission, suite, suite_of(suite), tmp_path / "work", Idle(), seed=-1)
+
+
+def test_a_submission_without_a_condition_is_refused(measured: tuple[Path, Submission], tmp_path: Path) -> None:
+    _, submission = measured
+    _, suite = small_suite(tmp_path)
+    condition = submission.results[-1].cell.condition
+    part = submission.model_copy(update={"results": submission.results[:-1]})
+    with pytest.raises(ValueError, match=f"Third has no result of LamReach-v0, condition {condition}; expected all"):
+        check_episodes(part, suite)
+    check_episodes(submission, suite)
+
+
+def test_a_command_that_is_too_long_is_refused_before_the_measurement(
+    measured: tuple[Path, Submission], tmp_path: Path
+) -> None:
+    _, suite = small_suite(tmp_path)
+    with pytest.raises(ValueError, match=r"the command cannot be stored in a submission: .*4000"):
+        submit(suite_of(suite), measured[1].agent, "x" * 5000, tmp_path / "work", LocalEngine(1))
+    assert not (tmp_path / "work").exists()
 
 
 def test_the_author_of_a_submission_cannot_know_its_sample_and_its_seed_repeats_it(

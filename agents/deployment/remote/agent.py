@@ -91,9 +91,20 @@ class RemoteAgent:
             ValueError: The server sent something else than actions of this environment, or its policy changed.
         """
         begins = state is None or (episode_start is not None and bool(np.all(episode_start)))
-        if begins or self._connection is None:
+        if begins:
             self._connection = self._connect()
-        chunk: Array = state if not begins and len(state) else self._ask(self._connection, observation)
+        if not begins and len(state):
+            return state[0], state[1:]
+        if self._connection is None:
+            raise ConnectionError(
+                f"the connection to the policy server at {self._address} was lost in this episode: begin another one"
+            )
+        try:
+            chunk: Array = self._ask(self._connection, observation)
+        except BaseException:
+            # The answer may still come, and would be taken for that to the next observation.
+            self.close()
+            raise
         return chunk[0], chunk[1:]
 
     def close(self) -> None:

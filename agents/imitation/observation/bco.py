@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.relabeled import RelabeledDemonstrations
@@ -51,6 +51,15 @@ class BCOSettings(BCSettings):
     inverse_learning_rate: Positive = Field(
         0.01, description="Initial learning rate of the inverse dynamics; it decays to 0. With layers, use 0.001."
     )
+
+    @model_validator(mode="after")
+    def _iterations_explore(self) -> BCOSettings:
+        if self.iterations and not self.exploration_steps:
+            raise ValueError(
+                f"iterations is {self.iterations} and exploration_steps 0, of which alpha takes a part; expected "
+                "exploration_steps above 0, or iterations 0"
+            )
+        return self
 
 
 class BCO(BehaviorCloning):

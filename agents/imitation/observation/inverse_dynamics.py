@@ -64,7 +64,12 @@ class InverseInputs:
         layout = getattr(env.unwrapped, "layout", None)
         if layout is None:
             return cls(tuple(found), range(sum(int(np.prod(part.shape)) for part in found.values())))
-        name = next(name for name, part in found.items() if part.shape == (layout.size,))
+        name = next((name for name, part in found.items() if part.shape == (layout.size,)), None)
+        if name is None:
+            shapes = ", ".join(f"{name or 'observation'} {part.shape}" for name, part in found.items())
+            raise ValueError(
+                f"the observations have {shapes}; expected a vector of {layout.size} features: remove wrappers"
+            )
         indices = [
             index
             for feature, part in layout.items()

@@ -135,6 +135,30 @@ def test_the_next_episode_connects_to_a_server_that_was_started_again(make: Make
     agent.close()
 
 
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(make: Make) -> None:
+    answers = iter(range(1, 9))
+
+    def handler(client: ServerConnection) -> None:
+        client.send(pack({}))
+        for _ in client:
+            number = next(answers)
+            time.sleep(1.5 if number == 2 else 0.0)
+            client.send(pack({"actions": np.full((1, 4), 0.1 * number, dtype=np.float32)}))
+
+    env = make("LamReach-v0", **STEPS)
+    observation, _ = env.reset(seed=0)
+    with serving(handler) as address:
+        agent = agents.make(address, env, seconds=1.0)
+        _, state = agent.predict(observation)
+        with pytest.raises(TimeoutError):
+            agent.predict(observation, state)
+        with pytest.raises(ConnectionError, match="was lost in this episode: begin another one"):
+            agent.predict(observation, state)
+        action, _ = agent.predict(observation)
+        assert action[0] == pytest.approx(0.3)
+        agent.close()
+
+
 def test_a_policy_that_changes_between_episodes_is_reported(make: Make) -> None:
     served_versions = iter(range(9))
 
