@@ -21,11 +21,12 @@ from ..conftest import Make
 
 SMALL: dict[str, dict[str, Any]] = {
     "bc": {"epochs": 8, "batch_size": 32},
+    "bco": {"epochs": 8, "batch_size": 32, "exploration_steps": 80, "inverse_epochs": 2, "inverse_batch_size": 32},
     "dqn": {"steps": 400, "learning_starts": 100, "batch_size": 16, "hidden_sizes": (16,), "train_freq": 4},
     "ppo": {"steps": 3 * 80, "steps_per_iteration": 80, "batch_size": 40, "epochs": 2, "hidden_sizes": (16,)},
 }
 STEPS = {"bc": 0, "dqn": 400, "ppo": 240}
-STOPS = {"bc": 6, "ppo": 4}
+STOPS = {"bc": 6, "bco": 6, "ppo": 4}
 """Call of the log that a training is killed in."""
 
 
@@ -55,7 +56,7 @@ def test_steps_and_success_of_a_training_are_noted_and_nothing_is_changed(
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["bc", pytest.param("ppo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["bc", "bco", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_a_training_that_is_killed_resumes_with_its_records_and_the_same_weights(
     name: str, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,7 +65,7 @@ def test_a_training_that_is_killed_resumes_with_its_records_and_the_same_weights
     monkeypatch.setattr(Run, "checkpoint", lambda self, state, now=False: checkpoint(self, state, now=True))
     root, ids = datasets
     env, folder = make("LamReach-v0"), tmp_path / "unfinished" / "agent"
-    shown = [demos.load(ids["LamReach-v0"], root)] if name == "bc" else []
+    shown = [demos.load(ids["LamReach-v0"], root)] if name != "ppo" else []
     periodic_eval = PeriodicEvaluation(evaluations=4, episodes=2)
     log, logged = training.ReportingRun.log, list[int]()
     stops_at = 0
