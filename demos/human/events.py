@@ -188,8 +188,10 @@ def _movement(track: HandTrack) -> _Movement | str:
     from_start = np.linalg.norm(filled - filled[0], axis=1) > reach
     from_end = np.linalg.norm(filled - filled[-1], axis=1) > reach
     # Where the distance crosses: the first frame is never far from itself.
-    start = int(np.argmax(from_start))
-    end = len(filled) - 1 - int(np.argmax(from_end[::-1]))
+    leaves = int(np.argmax(from_start))
+    arrives = len(filled) - 1 - int(np.argmax(from_end[::-1]))
+    # An object that jumps from one frame to the next arrives one frame before it leaves.
+    start, end = sorted((leaves, arrives))
     speed = float(np.linalg.norm(np.gradient(filled, track.times, axis=0), axis=1)[start : end + 1].max())
     uncertainty = reach / max(speed, MOVING_SPEED)
     first, last = float(track.times[start]), float(track.times[end])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.recordings.synthetic import FPS, Scene, carry_box, front_camera, motion_capture, seen_by
 from demos.human.events import Events, find_events
+from demos.human.readers import read_tracks
 from demos.human.signals import smoothness_of
-from demos.human.track import HandTrack
+from demos.human.track import HandTrack, make_track
+from demos.human.track_files import save_track
 
 
 def test_noisy_images_give_events_within_five_frames_or_none() -> None:
@@ -85,6 +88,20 @@ def test_an_object_that_never_rests_gives_neither_grasp_nor_release(speed: float
     assert find_events(replace(track, objects={"box": moving}), grasp=0.5) == Events(
         0.5, None, "object", pytest.approx(0.004 / speed, rel=0.1)
     )
+
+
+def test_an_object_that_jumps_within_one_frame_is_grasped_before_and_released_after_the_jump(tmp_path: Path) -> None:
+    times = np.arange(30) / 5.0
+    points = np.full((len(times), 21, 3), np.nan)
+    points[:, 0] = np.linspace(0.0, 0.3, len(times))[:, None]
+    box = np.where((times < 3.0)[:, None], 0.0, [0.05, 0.0, 0.0])
+    path = save_track(make_track(times, points, "world", "right", objects={"box": box}), tmp_path / "hand.npz")
+    (track,) = read_tracks(path)[1]
+    events = find_events(track)
+    assert events.method == "object"
+    assert events.grasp == pytest.approx(2.8)
+    assert events.release == pytest.approx(3.0)
+    assert find_events(track, grasp=2.0).release == pytest.approx(3.0)
 
 
 def test_what_is_not_there_is_not_invented() -> None:
