@@ -116,7 +116,7 @@ def _facts(track: HandTrack) -> list[tuple[str, str]]:
     seen = track.seen
     gaps = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in track.gaps[:10])
     aperture = track.aperture
-    palm = float(np.nanmedian(track.palm_size)) if np.isfinite(track.palm_size).any() else math.nan
+    palm = float(np.nanmedian(track.palm_size)) if track.has_palm else math.nan
     unit = "pixels" if track.frame == "image" else "m"
     events = find_events(track)
     objects = {name: np.ptp(positions[np.isfinite(positions).all(axis=1)], axis=0, keepdims=True)

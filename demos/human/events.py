@@ -238,6 +238,8 @@ def _fingers(track: HandTrack) -> _Fingers | str:
         return "the recording has no thumb and index finger, and no object that moves"
     times, aperture = track.times, track.aperture
     if track.frame == "image":
+        if not track.has_palm:
+            return "the palm (wrist and knuckles) is not seen"
         # In palms: the distance to the camera does not matter.
         aperture = aperture / smooth(times, fill_gaps(times, track.palm_size), 0.25)
     known = np.asarray(np.isfinite(aperture))

@@ -23,6 +23,8 @@ WRIST = 0
 THUMB_TIP, INDEX_TIP = 4, 8
 PALM = (0, 5, 9, 13, 17)
 """Wrist and knuckles, whose distances barely change."""
+MIN_PALM = 1e-6
+"""Smallest size of a palm, meters or pixels: below it all its points are one, up to rounding."""
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 POINT_NAMES = ("wrist", *(f"{finger}_{number}" for finger in FINGERS for number in (1, 2, 3, "tip")))
 """Names of the points in their order."""
@@ -137,10 +139,19 @@ class HandTrack:
 
     @property
     def palm_size(self) -> Floats:
-        """Root mean square distance between wrist and knuckles, shape (T,), meters or pixels; NaN where missing."""
+        """Root mean square distance between wrist and knuckles, shape (T,), meters or pixels.
+
+        NaN where a point is missing, or where all are in one place.
+        """
         axes = 2 if self.frame == "image" else 3
         palm = self.points[:, list(PALM), :axes]
-        return np.asarray(np.sqrt(2.0 * palm.var(axis=1).sum(axis=1) * len(PALM) / (len(PALM) - 1)))
+        size = np.sqrt(2.0 * palm.var(axis=1).sum(axis=1) * len(PALM) / (len(PALM) - 1))
+        return np.where(size > MIN_PALM, size, np.nan)
+
+    @property
+    def has_palm(self) -> bool:
+        """True if the palm's size is known in some frames."""
+        return bool(np.isfinite(self.palm_size).any())
 
     @property
     def pinch(self) -> Floats:

@@ -133,6 +133,11 @@ def make_motion(
     Raises:
         ValueError: An event or the calibration is missing, or the recording is not the motion of a hand.
     """
+    if track.frame == "image" and not track.has_palm:
+        raise ValueError(
+            "the palm (wrist and knuckles) is not seen in any frame: in images its size gives the distance to the "
+            "camera; expected points 0, 5, 9, 13 and 17 of the hand: record them, too"
+        )
     if events.grasp is None:
         raise ValueError(f"no grasp found: {events.reason}")
     start = max(events.grasp - LONGEST_APPROACH, float(track.times[0]))

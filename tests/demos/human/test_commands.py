@@ -23,6 +23,7 @@ from demos.datasets.metadata import plan_of
 from demos.human.calibration.camera import load_camera, save_camera
 from demos.human.hand_model import PARTS, assemble
 from demos.human.motion.files import read_motion
+from demos.human.track import PALM, make_track
 from demos.human.track_files import save_track
 from tests.browser import browsing
 
@@ -54,6 +55,24 @@ def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
     assert read_motion(str(tmp_path / "motion.json")).as_json() == motion
     assert "1 of 1 attempts succeeded (100.0%)" in adapted.output
     assert re.search(r"kept \d+% of the person's deviation", adapted.output)
+
+
+@pytest.mark.parametrize("palm", ["absent", "one point"])
+@pytest.mark.filterwarnings("error")
+def test_images_without_a_palm_are_inspected_and_not_adapted(palm: str, tmp_path: Path) -> None:
+    seen = seen_by(front_camera(), carry_box(np.random.default_rng(5)), np.random.default_rng(5))
+    points = seen.points.copy()
+    points[:, list(PALM)] = np.nan if palm == "absent" else 100.1
+    track = make_track(seen.times, points, "image", "right", image_size=seen.image_size)
+    hand = save_track(track, tmp_path / "hand.npz")
+    shown = run("inspect", hand)
+    assert shown.exit_code == 0, shown.output
+    assert "no grasp found: the palm (wrist and knuckles) is not seen; give --grasp" in shown.output
+    camera = save_camera(front_camera(), tmp_path / "camera.json")
+    for given in ([], ["--grasp", "1.5"]):
+        refused = run("adapt", hand, "LamPickPlace-v0", "--camera", camera, *given)
+        assert refused.exit_code == 2
+        assert "its size gives the distance to the camera; expected points 0, 5, 9, 13 and 17" in refused.stderr
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1), (3, 2), (8, 3)])
