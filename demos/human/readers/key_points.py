@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from demos.human.readers.reader import ReadOptions, Recording, RecordingError, f
 from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, make_track
 
 HANDS = ("left", "right")
+KEYPOINTS = "_keypoints.json"
+"""End of the names of OpenPose's files."""
 MAX_PEOPLE = 100
 """Most people of a frame."""
 LARGEST_NORMALIZED = 2.0
@@ -57,20 +60,19 @@ class OpenPoseReader:
 
     def accepts(self, recording: Recording) -> bool:
         """See :class:`Reader`."""
-        return recording.is_folder and any(name.endswith("_keypoints.json") for name in recording.file_names[:1000])
+        return recording.is_folder and any(name.endswith(KEYPOINTS) for name in recording.file_names[:1000])
 
     def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
         """See :class:`Reader`."""
         frames: dict[int, list[Person]] = {}
-        for order, name in enumerate(name for name in recording.file_names if name.endswith("_keypoints.json")):
+        for name, number in _numbered_files(recording).items():
             path = recording.path / name
             content = Recording(path)
-            number = _number(name.removesuffix("_keypoints.json"))
             parsed = parse_json(content.text, path)
             if not isinstance(parsed, dict) or not isinstance(parsed.get("people"), list):
                 raise RecordingError(path, "people", "expected a list")
             with content.checking("people"):
-                frames[order if number is None else number] = _people(parsed["people"])
+                frames[number] = _people(parsed["people"])
         return _tracks(recording, frames, options, "OpenPose")
 
 
@@ -113,6 +115,24 @@ class AlphaPoseReader:
                 with recording.checking(f"image {name}"):
                     frames[numbers[name]] = _people(people)
         return _tracks(recording, frames, options, "AlphaPose")
+
+
+def _numbered_files(recording: Recording) -> dict[str, int]:
+    """Return the number of the frame of each file in an OpenPose folder.
+
+    Raises:
+        RecordingError: Two files have the same number.
+    """
+    stems = [name.removesuffix(KEYPOINTS) for name in recording.file_names if name.endswith(KEYPOINTS)]
+    stems.sort(key=_frame_key)
+    for one, other in pairwise(stems):
+        if (number := _number(one)) is not None and number == _number(other):
+            recording.fail(
+                "",
+                f"{one}{KEYPOINTS} and {other}{KEYPOINTS} are both frame {number}; expected the frames of one video: "
+                "move those of the other one to another folder",
+            )
+    return {f"{stem}{KEYPOINTS}": number for stem, number in _frame_numbers(stems).items()}
 
 
 def _is_entry(entry: object) -> bool:

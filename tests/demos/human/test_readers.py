@@ -162,6 +162,22 @@ def test_openpose_follows_two_people_and_zeros_are_missing(tmp_path: Path) -> No
     assert [int(np.isnan(track.aperture).sum()) for track in tracks] in ([0, 1], [1, 0])
 
 
+def test_an_openpose_folder_with_the_frames_of_two_videos_is_refused(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    name = "video_000000000007_keypoints.json"
+    shutil.copy(path / name, path / f"another_{name}")
+    with pytest.raises(RecordingError, match=rf"another_{name} and {name} are both frame 7; expected .* one video"):
+        read_tracks(path, options)
+
+
+def test_openpose_files_without_a_number_replace_no_frame(tmp_path: Path) -> None:
+    path, options = formats.openpose(tmp_path)
+    (path / "video_000000000000_keypoints.json").rename(path / "first_keypoints.json")
+    track = choose_track(read_tracks(path, options)[1], "right")
+    np.testing.assert_allclose(track.points[:, 8, :2], formats.IMAGE[:, 8], atol=1e-9)
+    np.testing.assert_allclose(track.times, formats.TIMES, atol=1e-9)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
 def test_normalized_scales_of_openpose_need_the_image_size(low: float, high: float, tmp_path: Path) -> None:
     path, options = formats.openpose(tmp_path)
