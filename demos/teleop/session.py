@@ -276,6 +276,8 @@ class Session:
         self._attempt = attempt
 
     def _export(self, name: str, folder: Path, result: Future[tuple[Path, list[str]]]) -> None:
+        if not result.set_running_or_notify_cancel():
+            return  # The page is gone, or the program ends.
         try:
             if self._phase == "driving":
                 raise ValueError("finish the episode before you export")
@@ -285,7 +287,7 @@ class Session:
 
     def _refuse_exports(self) -> None:
         while (command := self._inputs.command(0.0)) is not None:
-            if command.name == "export":
+            if command.name == "export" and command.value[2].set_running_or_notify_cancel():
                 command.value[2].set_exception(ValueError("the program ends"))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +121,40 @@ def test_the_steps_of_the_person_survive_every_format(
         assert 3 <= len(chosen) < len(whole)
         np.testing.assert_array_equal(part.actions, whole.actions[chosen])
         np.testing.assert_array_equal(part.observations[:-1], whole.observations[chosen])
+
+
+async def wait_for(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(url) as answer:
+                await answer.read()
+
+
+def test_ctrl_c_during_exports_ends_the_program_with_its_summary(tmp_path: Path) -> None:
+    async def keep_one(opened: Page) -> None:
+        await opened.reach()
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 1)
+
+    options = ("--real-time-factor", 2, "--image-size", 64, "--root", tmp_path, "--id", ID)
+    with program("LamReach-v0", *options, package="tests.demos.teleop.slow_exports") as running:
+        drive(running.url, keep_one)
+        # The first export runs when the program ends, and the second one waits.
+        downloads = [
+            threading.Thread(target=asyncio.run, args=[wait_for(f"{running.url}export/{MINARI}")]) for _ in range(2)
+        ]
+        for each in downloads:
+            each.start()
+        assert running.process.stdout is not None
+        while "exporting" not in running.process.stdout.readline():
+            pass
+        time.sleep(0.5)
+        printed = running.end()
+        for each in downloads:
+            each.join(30)
+    assert running.process.returncode == 0, printed
+    assert "1 episode" in printed
+    assert "Traceback" not in printed
 
 
 def read_by_lerobot(folder: Path, dataset: minari.MinariDataset) -> None:
