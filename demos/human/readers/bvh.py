@@ -14,6 +14,9 @@ from demos.human.track import FINGERS, MAX_FRAMES, POINTS, Floats, HandTrack, ma
 
 HANDS = ("left", "right")
 MAX_JOINTS = 2000
+MAX_POSITIONS = 20_000_000
+"""Most frames times joints: in memory, each position and its rotation take 96 bytes. A text file of real recordings
+has fewer."""
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
 UNITS = (1.0, 0.01, 0.001, 0.0254)
 """Lengths of a unit, meters: the format does not say, a forearm's or a hand's length does."""
@@ -142,6 +145,11 @@ def _parse_timing(recording: Recording, lines: list[str], number: int, joints: l
             raise ValueError(f"{frames} frames of {period} s; expected 2 to {MAX_FRAMES:,} of 0.0001 to 10 s")
         if not joints or not columns:
             raise ValueError("no joints before MOTION")
+        if frames * len(joints) > MAX_POSITIONS:
+            raise ValueError(
+                f"{frames:,} frames of {len(joints):,} joints; expected at most {MAX_POSITIONS:,} positions: cut the "
+                "recording into parts, or leave out joints"
+            )
     return Header(joints, columns, frames, period, number + 3)
 
 

@@ -296,6 +296,17 @@ def test_joints_of_bvh_turn_with_their_parents(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.points[:, 0], [[0.36, 0.9, 0.0], [0.0, 1.0, -0.26]], atol=1e-9)
 
 
+def test_a_bvh_file_whose_positions_would_take_gigabytes_is_refused(tmp_path: Path) -> None:
+    joints, frames = 1990, 12_000
+    lines = ["HIERARCHY", "ROOT LeftHand", "{", "OFFSET 0 0 0", "CHANNELS 1 Xposition"]
+    lines += ["JOINT j", "{", "OFFSET 0 0 0"] * (joints - 1) + ["}"] * joints
+    lines += ["MOTION", f"Frames: {frames}", "Frame Time: 0.01"] + ["0"] * frames
+    path = tmp_path / "bomb.bvh"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RecordingError, match="12,000 frames of 1,990 joints; expected at most 20,000,000 positions"):
+        read_tracks(path)
+
+
 def test_markers_of_plug_in_gait_and_of_an_object_are_found_by_name(tmp_path: Path) -> None:
     path = tmp_path / "box.trc"
     names = ["P:RWRA", "P:RWRB", "P:RFIN", "P:LWRA", "P:C7", "P:Box_a", "P:Box_b", "P:Box_c"]
