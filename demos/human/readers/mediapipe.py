@@ -92,6 +92,8 @@ class MediaPipeReader:
 
 def _nothing_found(frames: list[dict[str, Any]]) -> str:
     """Return why a recording has no hand in its images."""
+    if any(_first(frame, LISTS) for frame in frames):
+        return "only hands with the score 0; expected scores up to 1: remove them if they have no meaning"
     world = next((name for frame in frames for name in WORLD_LISTS if frame.get(name)), None)
     if world is None:
         return "no hand in any frame"
@@ -155,8 +157,14 @@ def _label(labels: Any, index: int) -> tuple[str | None, float]:
     if not isinstance(entry, dict):
         return None, 1.0
     name = str(_first(entry, ("category_name", "categoryName", "label", "display_name", "displayName")) or "").lower()
-    score = _positive(entry.get("score"))
-    return (name if name in HANDS else None), min(1.0 if score is None else score, 1.0)
+    return (name if name in HANDS else None), _score(entry.get("score"))
+
+
+def _score(value: object) -> float:
+    """Return a score in [0, 1]; 1 if it is missing."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
+        return 1.0
+    return min(max(float(value), 0.0), 1.0)
 
 
 def _landmarks(value: Any, what: str) -> Floats:

@@ -257,6 +257,34 @@ def test_world_landmarks_of_mediapipe_alone_are_refused_since_they_hold_no_path(
         read_tracks(path, options)
 
 
+@pytest.mark.parametrize("low", [0, 0.0, -0.1, 0.2])
+def test_the_most_certain_hand_of_mediapipe_wins(low: float, tmp_path: Path) -> None:
+    path, options = formats.mediapipe_tasks(tmp_path)
+    content = json.loads(path.read_text())
+    for frame in content["frames"]:
+        wrong = [{**point, "x": 0.9} for point in frame["hand_landmarks"][0]]
+        frame["hand_landmarks"].insert(0, wrong)
+        frame["handedness"].insert(0, [{"category_name": "Right", "score": low}])
+    path.write_text(json.dumps(content))
+    (track,) = read_tracks(path, options)[1]
+    np.testing.assert_allclose(track.points[:, :, :2], formats.IMAGE, atol=1e-9)
+    assert (track.confidence == 0.97).all()
+
+
+def test_scores_of_mediapipe_may_be_missing_but_not_all_zero(tmp_path: Path) -> None:
+    path, options = formats.mediapipe_tasks(tmp_path)
+    content = json.loads(path.read_text())
+    for score, expected in ((None, 1.0), (2.5, 1.0), (0.5, 0.5)):
+        for frame in content["frames"]:
+            frame["handedness"] = [[{"category_name": "Right", **({} if score is None else {"score": score})}]]
+        path.write_text(json.dumps(content))
+        (track,) = read_tracks(path, options)[1]
+        assert (track.confidence == expected).all()
+    path.write_text(path.read_text().replace('"score": 0.5', '"score": 0'))
+    with pytest.raises(RecordingError, match="only hands with the score 0"):
+        read_tracks(path, options)
+
+
 def test_numbers_of_missing_frames_are_gaps(tmp_path: Path) -> None:
     path, options = formats.openpose(tmp_path)
     for number in (12, 13, 14):
