@@ -42,7 +42,7 @@ class UmiReader:
     def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
         """See :class:`Reader`."""
         if recording.head.startswith(b"frame_idx,timestamp"):
-            return [_umi_csv(recording)]
+            return [_umi_csv(recording, options)]
         with recording.checking("zarr", OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
             if recording.is_folder:
                 root = recording.path.resolve()
@@ -209,7 +209,7 @@ def _decompress(content: bytes, compressor: Any, size: int) -> bytes:
     return buffer.tobytes()
 
 
-def _umi_csv(recording: Recording) -> HandTrack:
+def _umi_csv(recording: Recording, options: ReadOptions) -> HandTrack:
     lines = recording.text.splitlines()
     titles = next(csv.reader(lines[:1]))
     replaced = [
@@ -221,7 +221,14 @@ def _umi_csv(recording: Recording) -> HandTrack:
         points = np.full((len(table), POINTS, 3), np.nan)
         points[:, 0] = np.stack([columns[axis] for axis in "xyz"], axis=1)
         seen = 1.0 - columns.get("is_lost", np.zeros(len(table)))
-        times = columns["timestamp"] - columns["timestamp"][0]
+        timed = options.fps is None
+        times = columns["timestamp"] - columns["timestamp"][0] if timed else options.frame_times(len(table))
         return make_track(
-            times, points, "world", "right", confidence=seen, up=(0.0, 0.0, 1.0), source="UMI camera trajectory"
+            times,
+            points,
+            "world",
+            options.hand or "right",  # type: ignore[arg-type]
+            confidence=seen,
+            up=(0.0, 0.0, 1.0),
+            source="UMI camera trajectory",
         )
