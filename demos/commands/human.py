@@ -260,7 +260,7 @@ def adapt(
         _, tracks = read_tracks(recording, options)
         chosen = choose_track(tracks, hand, number)
         if up is not None:
-            chosen = _with_up(chosen, up)
+            chosen = _with_up(chosen, up, table)
         events = find_events(chosen, grasp=grasp, release=release)
         motion = make_motion(
             chosen,
@@ -359,7 +359,19 @@ def _fraction(keep: float) -> float:
     return keep
 
 
-def _with_up(track: HandTrack, up: str) -> HandTrack:
+def _with_up(track: HandTrack, up: str, table: str | None) -> HandTrack:
+    """Return a metric track with a direction up.
+
+    Raises:
+        ValueError: It is unknown or superfluous.
+    """
+    if track.frame == "image":
+        raise ValueError(
+            f"--up {up}, and the recording is in pixels; expected a camera, which defines the table: leave out --up, "
+            "and give --camera"
+        )
+    if table is not None:
+        raise ValueError(f"--up {up} and --table {table}; expected one of them: the table defines where up is")
     axis = UPS.get(up.removeprefix("-"))
     if axis is None:
         raise ValueError(f"--up {up!r}; expected x, y, z, -x, -y or -z")

@@ -126,13 +126,16 @@ def make_motion(
     Args:
         track: The recording.
         events: Its grasp and release.
-        camera: Camera of a recording in images.
+        camera: Camera of a recording in images; None for a metric recording.
         frame: Transform to the table's frame of a metric recording, shape (4, 4); from its direction up by default.
+            None for a recording in images.
         grip_height: Height of the grip above the table at grasp and release, meters; for images.
 
     Raises:
-        ValueError: An event or the calibration is missing, or the recording is not the motion of a hand.
+        ValueError: An event or the calibration is missing, the calibration is of the other kind, or the recording is
+            not the motion of a hand.
     """
+    _check_calibration(track, camera, frame)
     if track.frame == "image" and not track.has_palm:
         raise ValueError(
             "the palm (wrist and knuckles) is not seen in any frame: in images its size gives the distance to the "
@@ -144,14 +147,7 @@ def make_motion(
     last = float(track.times[-1])
     end = last if events.release is None else min(events.release + LONGEST_RETREAT, last)
     if track.frame == "image":
-        if camera is None:
-            raise ValueError("the recording is in pixels; give its camera (python -m demos human calibrate)")
-        if track.image_size not in (None, camera.image_size):
-            raise ValueError(
-                f"the camera has images of {_size(camera.image_size)} pixels, and the recording of "
-                f"{_size(track.image_size)}; expected one size: calibrate on a frame of the recording"
-            )
-        path = _path_in_images(track, events, camera, grip_height)
+        path = _path_in_images(track, events, _camera_of(track, camera), grip_height)
     else:
         path = _path_in_space(track, frame)
         inside = (track.times >= start) & (track.times <= end)
@@ -178,6 +174,40 @@ def make_motion(
     return HandMotion(
         points, grasp, release, smoothness, f"{track.source}; {track.hand} hand, events: {events.method}"
     )
+
+
+def _check_calibration(track: HandTrack, camera: Camera | None, frame: npt.ArrayLike | None) -> None:
+    """Refuse the calibration of another kind of recording.
+
+    Raises:
+        ValueError: A metric recording has a camera, or one in images has a frame.
+    """
+    if track.frame != "image" and camera is not None:
+        raise ValueError(
+            "the recording is in meters and a camera is given; expected a camera only for recordings in pixels: "
+            "leave out --camera"
+        )
+    if track.frame == "image" and frame is not None:
+        raise ValueError(
+            "the recording is in pixels and the frame of its table is given; expected a camera, which defines the "
+            "table: leave out --table, and give --camera"
+        )
+
+
+def _camera_of(track: HandTrack, camera: Camera | None) -> Camera:
+    """Return the camera of a recording in images.
+
+    Raises:
+        ValueError: It is missing, or has images of another size.
+    """
+    if camera is None:
+        raise ValueError("the recording is in pixels; give its camera (python -m demos human calibrate)")
+    if track.image_size not in (None, camera.image_size):
+        raise ValueError(
+            f"the camera has images of {_size(camera.image_size)} pixels, and the recording of "
+            f"{_size(track.image_size)}; expected one size: calibrate on a frame of the recording"
+        )
+    return camera
 
 
 def _size(size: tuple[int, int] | None) -> str:

@@ -93,12 +93,17 @@ def choose_track(tracks: list[HandTrack], hand: str | None = None, number: int |
         number: Number of the track in the list, from 0; None to choose by hand.
 
     Raises:
-        ValueError: There is no such track, or there are several.
+        ValueError: There is no such track, it is of the other hand, or there are several.
     """
     listed = "; ".join(f"{index}: {track.hand}, {track.source}" for index, track in enumerate(tracks[:20]))
     if number is not None:
         if not 0 <= number < len(tracks):
             raise ValueError(f"no track {number}; the recording has {listed}")
+        if hand not in (None, tracks[number].hand):
+            raise ValueError(
+                f"track {number} is of the {tracks[number].hand} hand and --hand is {hand}; expected one hand: leave "
+                f"out --hand, or choose another track: {listed}"
+            )
         return tracks[number]
     chosen = [track for track in tracks if hand in (None, track.hand)]
     # A hand that rests while another one moves is not meant.

@@ -23,6 +23,7 @@ from demos.datasets.metadata import plan_of
 from demos.human.calibration.camera import load_camera, save_camera
 from demos.human.hand_model import PARTS, assemble
 from demos.human.motion.files import read_motion
+from demos.human.readers import read_tracks
 from demos.human.track import PALM, make_track
 from demos.human.track_files import save_track
 from tests.browser import browsing
@@ -158,6 +159,37 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         assert failed.exit_code == 2, (arguments, failed.output)
         assert message in failed.stderr, (arguments, failed.stderr)
         assert "Traceback" not in failed.stderr
+
+
+def test_options_that_contradict_the_recording_or_one_another_are_refused(tmp_path: Path) -> None:
+    scene = carry_box(np.random.default_rng(1))
+    hand = save_track(seen_by(front_camera(), scene, np.random.default_rng(1)), tmp_path / "image.npz")
+    walk = save_track(motion_capture(scene), tmp_path / "world.json")
+    camera = save_camera(front_camera(), tmp_path / "camera.json")
+    table = ["--table", "0,0,0 1,0,0 0,1,0"]
+    for arguments, message in (
+        ([walk, "--camera", camera], "the recording is in meters and a camera is given"),
+        ([hand, "--camera", camera, *table], "leave out --table, and give --camera"),
+        ([hand, "--camera", camera, "--up", "z"], "leave out --up, and give --camera"),
+        ([walk, "--up", "z", *table], "--up z and --table 0,0,0 1,0,0 0,1,0; expected one of them"),
+        ([walk, "--track", "0", "--hand", "left"], "track 0 is of the right hand and --hand is left"),
+    ):
+        recording, *options = arguments
+        failed = run("adapt", recording, "LamPickPlace-v0", "--root", tmp_path, *options)
+        assert failed.exit_code == 2, (arguments, failed.output)
+        assert message in failed.stderr, (arguments, failed.stderr)
+
+
+def test_the_hand_and_the_rate_of_a_camera_trajectory_are_those_of_the_options(tmp_path: Path) -> None:
+    path = tmp_path / "camera_trajectory.csv"
+    rows = [f"{frame},{frame / 60},{int(frame == 3)},{0.01 * frame},0,0.2" for frame in range(20)]
+    path.write_text("\n".join(["frame_idx,timestamp,is_lost,x,y,z", *rows]) + "\n")
+    (track,) = read_tracks(path)[1]
+    assert (track.hand, round(track.rate)) == ("right", 60)
+    shown = run("inspect", path, "--hand", "left", "--fps", "30")
+    assert shown.exit_code == 0, shown.output
+    assert "track 0: left hand" in shown.output
+    assert "20, 30.00 per second" in shown.output
 
 
 def test_options_describe_what_a_recording_does_not(tmp_path: Path) -> None:
