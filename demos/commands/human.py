@@ -24,7 +24,7 @@ from demos.human.motion.files import save_motion
 from demos.human.motion.hand_motion import make_motion
 from demos.human.readers import ReadOptions, choose_track, read_tracks
 from demos.human.track import HandTrack
-from demos.human.track_files import save_track
+from demos.human.track_files import check_track_name, save_track
 from demos.human.video import VideoFrame, first_image, frames_of, track_video
 from demos.report.recording_page import write_recording_page
 from demos.runtime.console import clear_errors, console, parse_keywords
@@ -201,6 +201,7 @@ def track(
     with clear_errors():
         if hand not in (None, "left", "right"):
             raise ValueError(f"--hand {hand}; expected left or right")
+        check_track_name(out)
         tracks = track_video(frames_of(video), hand=hand, model=model, source=video.name)  # type: ignore[arg-type]
         found = choose_track(tracks, hand)
         save_track(found, out)

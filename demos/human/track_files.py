@@ -17,6 +17,16 @@ FORMAT = "lam-envs hand track 1"
 """Text that identifies the format and its version."""
 
 
+def check_track_name(path: str | Path) -> None:
+    """Check the name of a file for :func:`save_track`, before the work of finding the track.
+
+    Raises:
+        ValueError: Its suffix is neither ``.npz`` nor ``.json``.
+    """
+    if Path(path).suffix not in (".npz", ".json"):
+        raise ValueError(f"cannot write {path}: expected a name that ends in .npz or .json")
+
+
 def save_track(track: HandTrack, path: str | Path) -> Path:
     """Write a track to a file whose suffix, ``.npz`` or ``.json``, selects the format.
 
@@ -24,6 +34,7 @@ def save_track(track: HandTrack, path: str | Path) -> Path:
         ValueError: The suffix is another one.
     """
     path = Path(path)
+    check_track_name(path)
     header = {
         "format": FORMAT,
         "frame": track.frame,
@@ -43,16 +54,14 @@ def save_track(track: HandTrack, path: str | Path) -> Path:
             buffer, header=text, times=track.times, points=track.points, confidence=track.confidence, **arrays
         )
         return write_atomically(path, buffer.getvalue())
-    if path.suffix == ".json":
-        content = {
-            **header,
-            "times": track.times.tolist(),
-            "points": _plain(track.points),
-            "confidence": track.confidence.tolist(),
-            "objects": {name: _plain(positions) for name, positions in track.objects.items()},
-        }
-        return write_atomically(path, json.dumps(content, allow_nan=False) + "\n")
-    raise ValueError(f"cannot write {path}: expected a name that ends in .npz or .json")
+    content = {
+        **header,
+        "times": track.times.tolist(),
+        "points": _plain(track.points),
+        "confidence": track.confidence.tolist(),
+        "objects": {name: _plain(positions) for name, positions in track.objects.items()},
+    }
+    return write_atomically(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def track_of_json(content: dict[str, Any]) -> HandTrack:

@@ -154,6 +154,8 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
         (["calibrate", "--board", tmp_path / "empty.avi", "--out", tmp_path / "c.json"], "has no frames"),
         (["calibrate", "--corners", "1,2", "--size", "1", "--out", tmp_path / "c.json"], "expected two numbers"),
         (["track", broken, "--out", tmp_path / "t.npz"], "broken.json"),
+        # Before the video is read.
+        (["track", broken, "--out", tmp_path / "t.txt"], "t.txt: expected a name that ends in .npz or .json"),
     ):
         failed = run(*arguments)
         assert failed.exit_code == 2, (arguments, failed.output)
