@@ -69,6 +69,7 @@ def monitor(
         from agents.explain.trace import trace_episode
         from agents.training.stable_baselines.training import horizon_of
 
+        _check_numbers(episodes, false_alarms)
         source = saved_source(agent, "monitor")
         if source.is_pretrained and out is None:
             raise ValueError(
@@ -116,6 +117,18 @@ def monitor(
             f"warnings above {fitted.threshold:.2f}: in {report['warned_failures']} of the failures and "
             f"{report['false_alarms']} of the successes"
         )
+
+
+def _check_numbers(episodes: int, false_alarms: float) -> None:
+    """Check numbers that would be refused only after the episodes.
+
+    Raises:
+        ValueError: One is out of its range.
+    """
+    if episodes < 1:
+        raise ValueError(f"--episodes {episodes}; expected at least 1")
+    if not 0.0 < false_alarms < 1.0:
+        raise ValueError(f"--false-alarms {false_alarms:g}; expected a fraction above 0 and below 1, such as 0.1")
 
 
 def monitored(

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import agents
 import demos
+from agents.__main__ import app
 from agents.explain.explaining import explain, prepare
 from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
@@ -90,6 +92,24 @@ def test_a_monitor_needs_both_outcomes_and_says_what_is_damaged(tmp_path: Path) 
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"monitor\.json is damaged"):
         Monitor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--false-alarms", "1.5"), "--false-alarms 1.5; expected a fraction above 0 and below 1"),
+        (("--false-alarms", "0"), "--false-alarms 0; expected a fraction above 0 and below 1"),
+        (("--false-alarms", "nan"), "--false-alarms nan; expected a fraction above 0 and below 1"),
+        (("--episodes", "0"), "--episodes 0; expected at least 1"),
+    ],
+)
+def test_numbers_of_the_command_are_checked_before_an_agent_is_loaded(
+    options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    command = ["monitor", str(tmp_path / "none"), "--env", "LamReach-v0", *options]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2, refused.output
+    assert message in " ".join(refused.stderr.split())
 
 
 def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_path: Path) -> None:
