@@ -169,13 +169,14 @@ def test_options_that_contradict_the_recording_or_one_another_are_refused(tmp_pa
     walk = save_track(motion_capture(scene), tmp_path / "world.json")
     camera = save_camera(front_camera(), tmp_path / "camera.json")
     table = ["--table", "0,0,0 1,0,0 0,1,0"]
-    for arguments, message in (
+    cases: list[tuple[list[Any], str]] = [
         ([walk, "--camera", camera], "the recording is in meters and a camera is given"),
         ([hand, "--camera", camera, *table], "leave out --table, and give --camera"),
         ([hand, "--camera", camera, "--up", "z"], "leave out --up, and give --camera"),
         ([walk, "--up", "z", *table], "--up z and --table 0,0,0 1,0,0 0,1,0; expected one of them"),
         ([walk, "--track", "0", "--hand", "left"], "track 0 is of the right hand and --hand is left"),
-    ):
+    ]
+    for arguments, message in cases:
         recording, *options = arguments
         failed = run("adapt", recording, "LamPickPlace-v0", "--root", tmp_path, *options)
         assert failed.exit_code == 2, (arguments, failed.output)
