@@ -52,6 +52,24 @@ def _expert(condition: str, floor: float, **floors: float) -> list[Expectation]:
     ]
 
 
+def _understood(agent: str, unknown_words: float) -> list[Expectation]:
+    floors = {
+        "trained commands": 0.98,
+        "unseen combinations": 0.95,
+        "known words": 0.95,
+        "unknown words": unknown_words,
+        "five cubes": 0.90,
+    }
+    return [
+        *(
+            Expectation(f"success of {agent}, {condition} in *", at_least=floor)
+            for condition, floor in floors.items()
+        ),
+        Expectation(f"success of {agent}, other instruction in *", at_most=0.05),
+        Expectation(f"commands done by {agent}, chains of five in *", at_least=4.5),
+    ]
+
+
 TASKS = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace", "LamStack", "LamInsert")
 ADVERSARIAL = ("LamReach", "LamPush", "LamGrasp", "LamPickPlace")
 PANDA_GYM = {
@@ -108,18 +126,19 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("CPU seconds of training *", at_most=3600.0),
     ),
     "language": (
-        *(
-            Expectation(f"success of lam, {condition} in *", at_least=bound)
-            for condition, bound in {
-                "trained commands": 0.98,
-                "unseen combinations": 0.95,
-                "known words": 0.95,
-                "unknown words": 0.85,
-                "five cubes": 0.90,
-            }.items()
+        *_understood("lam", unknown_words=0.85),
+        *_understood("lam with sentence encoder", unknown_words=0.90),
+    ),
+    "observations": tuple(
+        Expectation(f"success of bco in {name}-v0", at_least=-0.1, reference=f"success of bc in {name}-v0")
+        for name in ("LamReach", "LamGrasp", "LamPickPlace")
+    ),
+    "people": (
+        Expectation(
+            "success of bc, human in LamPickPlace-v0",
+            at_least=-0.1,
+            reference="success of bc, expert in LamPickPlace-v0",
         ),
-        Expectation("success of lam, other instruction in *", at_most=0.05),
-        Expectation("commands done by lam, chains of five in *", at_least=4.5),
     ),
     "experts": (
         Expectation("success of expert, * in *", at_least=0.99),
