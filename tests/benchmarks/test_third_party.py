@@ -118,8 +118,8 @@ def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: 
         archive.load(model, make("LamGrasp-v0"))
     bad = tmp_path / "bad.zip"
     for content, message in (
-        (b"", "no archive of a model"),
-        (pickle.dumps(Evil()), "no archive of a model"),
+        (b"", "is not an archive of a model"),
+        (pickle.dumps(Evil()), "is not an archive of a model"),
     ):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=message):
@@ -127,7 +127,7 @@ def test_no_archive_is_run_to_see_what_it_is(model: Path, make: Make, tmp_path: 
     for data in ("[1]", "{}", "[" * 10_000, json.dumps({"policy": 1})):
         with zipfile.ZipFile(bad, "w") as written:
             written.writestr("data", data)
-        with pytest.raises(ValueError, match="no archive of a model"):
+        with pytest.raises(ValueError, match="is not an archive of a model"):
             archive.check(bad)
     with pytest.raises(FileNotFoundError, match="no file"):
         archive.check(tmp_path / "none.zip")
