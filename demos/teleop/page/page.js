@@ -289,7 +289,7 @@ function poll() {
   controls.pollGamepad();
   const none = navigator.getGamepads ? "none" : "none; this browser needs https or localhost for it";
   const name = controls.gamepad ? controls.gamepad.id.slice(0, 40) : none;
-  const text = `Gamepad: ${name}. Sticks move, A opens or closes the gripper, Start continues.`;
+  const text = `Gamepad: ${name}. Sticks: move, A: gripper, Start: continue.`;
   if (byId("gamepad").textContent !== text) byId("gamepad").textContent = text;
   requestAnimationFrame(poll);
 }
