@@ -35,6 +35,17 @@ SUITES = {
         "Success of `bc-rnn`, which remembers observations, and `diffusion`, which generates chunks of actions, "
         "compared with `bc`, on 100 demonstrations of novices and of all demonstrators (one training each).",
     ),
+    "people": (
+        "Learning from people",
+        "Success of agents that learn from demonstrations made from one synthetic recording of a hand, compared with "
+        "those of an expert and of novices. `dagger` and `hg-dagger` also learn while an expert labels all states or "
+        "takes over as a person does (one training each, as of `diffusion`).",
+    ),
+    "observations": (
+        "Learning from observations",
+        "Success of agents that learn from demonstrations without actions (`bco`, `gaifo`), compared with those that "
+        "learn from the same demonstrations with actions (`bc`, `gail`).",
+    ),
     "ablations": (
         "Parts of diffusion",
         "Success of `diffusion` with one part changed, and of `act`, on 100 demonstrations of all demonstrators.",

@@ -58,6 +58,8 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
         "data",
         "generalist",
         "language",
+        "observations",
+        "people",
         "quality",
         "quickstart",
         "randomized",
@@ -66,7 +68,7 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
         "sequence",
         "vision",
     }
-    unpublished = {"adaptation", "observations", "people", "pretraining"}
+    unpublished = {"adaptation", "pretraining"}
     assert set(suite_names()) == published | set(EXPERTS) | unpublished | {"throughput"}
     data, quality, robustness = (shipped(name) for name in ("data", "quality", "robustness"))
     tasks = set(data.environments[:6])
@@ -93,6 +95,16 @@ def test_an_agent_can_have_training_seeds_of_its_own(tmp_path: Path) -> None:
     assert label_descriptions(suite.model_dump(mode="json"))["few"].endswith(", training seed 5")
     alone = read_suite(written(tmp_path, agents=[few], training_seeds=None, videos=None))
     assert [cell.training_seed for cell in alone.cells()] == [5]
+
+
+def test_an_agent_of_several_datasets_can_leave_out_the_training_keywords(tmp_path: Path) -> None:
+    agents = [
+        {"agent": "lam", "mixture": [MIXED_DATA], "training_env": {}},
+        {"agent": "lam", "label": "b", "mixture": [MIXED_DATA]},
+    ]
+    keywords = {"randomize": {"action_delay": [1, 1]}}
+    suite = read_suite(written(tmp_path, agents=agents, training_env=keywords, videos=None))
+    assert [entry.mixture[0].env for entry in suite.agents] == [{}, keywords]
 
 
 def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
@@ -169,6 +181,14 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         (
             {"agents": [{"agent": "random", "training_seeds": [0]}]},
             "agents.training_seeds: random does not learn: remove training_seeds",
+        ),
+        (
+            {"agents": [{"agent": "expert", "demonstrations": 10}]},
+            "agents.demonstrations: expert needs no demonstrations: remove demonstrations",
+        ),
+        (
+            {"agents": [{"agent": "ppo", "demonstrator": "noisy"}]},
+            "agents.demonstrator: ppo needs no demonstrations: remove demonstrator",
         ),
         ({"note": " "}, "note: found ' '; expected a non-empty text without control characters"),
         ({"note": "a\x07"}, "note: found .*; expected a non-empty text without control characters"),
