@@ -87,21 +87,23 @@ def test_a_table_of_verbs_has_each_episode_of_each_condition_once() -> None:
     table = rows(results)
     commands = read_commands(PUBLISHED / "language")
     conditions = conditions_of(table, suite)
-    (verbs,) = success_by_verb(results, table, commands, conditions)
-    assert verbs.title == "success of lam in LamTable-v0"
-    assert verbs.columns == tuple(name for name in conditions if name != "chains of five")
-    for column, condition in enumerate(verbs.columns):
-        rates = [own[column] for _, own in verbs.lines]
-        assert sum(rate.episodes for rate in rates if rate is not None) == 200
-        successes = sum(rate.episodes * rate.success_rate for rate in rates if rate is not None)
-        (row,) = (row for row in table if row.condition == condition)
-        assert successes == pytest.approx(200 * row.success_rate)
-        assert all(rate.low <= rate.success_rate <= rate.high for rate in rates if rate is not None)
-    unseen = dict(verbs.lines)["open"][verbs.columns.index("unseen combinations")]
-    assert unseen is None
     text = reports.markdown(PUBLISHED / "language")
-    assert "| success of lam in LamTable-v0 | trained commands |" in text
-    assert f"Each rate covers {verbs.episodes[0]} to {verbs.episodes[1]} episodes." in text
+    tables = success_by_verb(results, table, commands, conditions)
+    labels = [entry["label"] for entry in suite["agents"]]
+    assert [verbs.title for verbs in tables] == [f"success of {label} in LamTable-v0" for label in labels]
+    for label, verbs in zip(labels, tables, strict=True):
+        assert verbs.columns == tuple(name for name in conditions if name != "chains of five")
+        for column, condition in enumerate(verbs.columns):
+            rates = [own[column] for _, own in verbs.lines]
+            assert sum(rate.episodes for rate in rates if rate is not None) == 200
+            successes = sum(rate.episodes * rate.success_rate for rate in rates if rate is not None)
+            (row,) = (row for row in table if (row.agent, row.condition) == (label, condition))
+            assert successes == pytest.approx(200 * row.success_rate)
+            assert all(rate.low <= rate.success_rate <= rate.high for rate in rates if rate is not None)
+        unseen = dict(verbs.lines)["open"][verbs.columns.index("unseen combinations")]
+        assert unseen is None
+        assert f"| {verbs.title} | trained commands |" in text
+        assert f"Each rate covers {verbs.episodes[0]} to {verbs.episodes[1]} episodes." in text
 
 
 def test_with_one_condition_a_table_of_verbs_compares_agents_over_their_training_runs() -> None:
