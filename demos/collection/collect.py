@@ -134,10 +134,8 @@ def collect(
         if motion is not None:
             HumanDemonstrator(env, motion)
         # Several trainings may begin with the same complete dataset at once: they need no lock.
-        if not partial.exists():
-            check_replaceable(name, folder)
-            if folder.exists() and _is_same(name, folder, plan.as_json(), overwrite=overwrite):
-                return load(folder)
+        if not partial.exists() and _is_complete(name, folder, plan.as_json(), overwrite=overwrite):
+            return load(folder)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{partial}.lock", timeout=LOCK_SECONDS):
             return _collect(plan, env, engine, name, folder, partial, overwrite=overwrite, progress=progress)
@@ -177,8 +175,7 @@ def _collect(
     progress: bool,
 ) -> minari.MinariDataset:
     plan_json = plan.as_json()
-    check_replaceable(name, folder)
-    if folder.exists() and _is_same(name, folder, plan_json, overwrite=overwrite):
+    if _is_complete(name, folder, plan_json, overwrite=overwrite):
         _discard(partial)
         return load(folder)
     _prepare_partial(name, partial, plan_json, overwrite=overwrite)
@@ -219,12 +216,15 @@ def _discard(partial: Path) -> None:
         shutil.rmtree(discarded, ignore_errors=True)
 
 
-def _is_same(name: str, folder: Path, plan_json: JsonObject, *, overwrite: bool) -> bool:
-    """Return True if the existing dataset has the same plan, and False if it may be replaced.
+def _is_complete(name: str, folder: Path, plan_json: JsonObject, *, overwrite: bool) -> bool:
+    """Return True if there is a dataset of the same plan, and False if there is none, or one that may be replaced.
 
     Raises:
-        FileExistsError: It has another plan and must not be replaced.
+        FileExistsError: The folder is not a dataset, or is one of another plan that must not be replaced.
     """
+    check_replaceable(name, folder)
+    if not folder.exists():
+        return False
     try:
         existing = load(folder)
         check_same(name, plan_of(existing), plan_json, "choose another id, or overwrite it")
