@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Frame = Literal["image", "camera", "world"]
 Hand = Literal["left", "right"]
+HANDS: tuple[Hand, ...] = ("left", "right")
 Vector = tuple[float, float, float]
 
 POINTS = 21

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from demos.human.point_orders import POINT_ORDERS, reorder
 from demos.human.readers.reader import MAX_TEXT_BYTES, ReadOptions, Recording, parse_table, read_npy
-from demos.human.track import MAX_FRAMES, Floats, HandTrack, make_track
+from demos.human.track import HANDS, MAX_FRAMES, Floats, Hand, HandTrack, make_track
 
 NPY_MAGIC = b"\x93NUMPY"
 TIME_NAMES = ("time", "times", "timestamp", "timestamps", "t")
@@ -49,7 +49,7 @@ class NpzReader:
     def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
         """See :class:`Reader`."""
         names = recording.array_names
-        by_hand = {hand: name for name in names for hand in ("left", "right") if name.lower().startswith(hand)}
+        by_hand = {hand: name for name in names for hand in HANDS if name.lower().startswith(hand)}
         single = next((name for name in names if name.lower() in POINT_NAMES), names[0] if len(names) == 1 else None)
         wanted = {options.hand: single} if single is not None else by_hand
         if not wanted:
@@ -133,7 +133,7 @@ def make_hand(
     times: npt.NDArray[Any] | None = None,
     certain: npt.NDArray[Any] | None = None,
     fps: float | None = None,
-    hand: str | None = None,
+    hand: Hand | None = None,
 ) -> HandTrack:
     """Return the track of an array of points.
 
@@ -172,7 +172,7 @@ def make_hand(
         seconds,
         points,
         "image" if is_image else "world",
-        hand,  # type: ignore[arg-type]
+        hand,
         confidence=certain,
         image_size=options.image_size if is_image else None,
         source=f"{form}, order {order}{'' if timed else options.rate_note(fps)}",

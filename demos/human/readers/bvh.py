@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from demos.human.readers.reader import ReadOptions, Recording, RecordingError, parse_table
-from demos.human.track import FINGERS, MAX_FRAMES, POINTS, Floats, HandTrack, make_track
+from demos.human.track import FINGERS, HANDS, MAX_FRAMES, POINTS, Floats, HandTrack, make_track
 
-HANDS = ("left", "right")
 MAX_JOINTS = 2000
 MAX_POSITIONS = 20_000_000
 """Most frames times joints: in memory, each position and its rotation take 96 bytes. A text file of real recordings
@@ -81,7 +80,7 @@ class BvhReader:
                         times,
                         points,
                         "world",
-                        hand,  # type: ignore[arg-type]
+                        hand,
                         up=(0.0, 1.0, 0.0),
                         source=f"BVH, unit {unit:g} m",
                     )

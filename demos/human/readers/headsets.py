@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from demos.human.point_orders import reorder
 from demos.human.readers.reader import MAX_BYTES, ReadOptions, Recording, parse_table
-from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, Vector, make_track
+from demos.human.track import HANDS, MAX_FRAMES, POINTS, Floats, HandTrack, Vector, make_track
 
-HANDS = ("left", "right")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 Z_UP: Vector = (0.0, 0.0, 1.0)
 Y_UP: Vector = (0.0, 1.0, 0.0)
@@ -57,7 +56,7 @@ class VisionProReader:
                         seconds - seconds[:1],
                         reorder(positions, "webxr"),
                         "world",
-                        hand,  # type: ignore[arg-type]
+                        hand,
                         up=Z_UP,
                         source=f"Apple Vision Pro{'' if timed else options.rate_note()}",
                     )
@@ -121,7 +120,7 @@ class EgoDexReader:
                     options.frame_times(count, EGODEX_FPS),
                     points,
                     "world",
-                    hand,  # type: ignore[arg-type]
+                    hand,
                     confidence=certain,
                     up=Y_UP,
                     source="EgoDex",

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from demos.human.readers.reader import ReadOptions, Recording, RecordingError, floats, parse_json
-from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, make_track
+from demos.human.track import HANDS, MAX_FRAMES, POINTS, Floats, Hand, HandTrack, make_track
 
-HANDS = ("left", "right")
 KEYPOINTS = "_keypoints.json"
 """End of the names of OpenPose's files."""
 MAX_PEOPLE = 100
@@ -33,7 +32,7 @@ HAND_STARTS = {136: {"left": 94, "right": 115}, 133: {"left": 91, "right": 112}}
 class Person(NamedTuple):
     """Person in one frame."""
 
-    points: dict[str, Floats]
+    points: dict[Hand, Floats]
     """For each hand the points with their confidence, shape (21, 3): x, y, confidence."""
     center: Floats
     """Mean of the person's points, shape (2,)."""
@@ -198,7 +197,7 @@ def _alphapose_person(value: object, identity: object) -> Person:
     return _person(points, body, identity)
 
 
-def _person(points: dict[str, Floats], body: Floats, identity: object) -> Person:
+def _person(points: dict[Hand, Floats], body: Floats, identity: object) -> Person:
     listed = np.concatenate([body, *points.values()])
     seen = listed[listed[:, 2] > 0]
     center = seen[:, :2].mean(axis=0) if len(seen) else np.full(2, np.nan)
@@ -249,7 +248,7 @@ def _tracks(
                         times,
                         (array[:, :, :2] + offset) * scale,
                         "image",
-                        hand,  # type: ignore[arg-type]
+                        hand,
                         confidence=array[:, :, 2],
                         image_size=options.image_size,
                         source=f"{program}{person}{note}{options.rate_note()}",

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from demos.human.readers.reader import ReadOptions, Recording
-from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, make_track
+from demos.human.track import HANDS, MAX_FRAMES, POINTS, Floats, Hand, HandTrack, make_track
 
-HANDS = ("left", "right")
 MAX_HANDS = 20
 """Most hands of a frame."""
 LISTS = ("hand_landmarks", "handLandmarks", "landmarks", "multi_hand_landmarks", "multiHandLandmarks")
@@ -81,7 +80,7 @@ class MediaPipeReader:
                             seconds,
                             pixels,
                             "image",
-                            hand,  # type: ignore[arg-type]
+                            hand,
                             confidence=certain[hand],
                             image_size=size,
                             source=f"MediaPipe{note}",
@@ -125,7 +124,7 @@ def _first(frame: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((frame[name] for name in names if frame.get(name)), None)
 
 
-def _hands(frame: dict[str, Any], default: str | None) -> Iterator[tuple[str, float, Floats]]:
+def _hands(frame: dict[str, Any], default: Hand | None) -> Iterator[tuple[Hand, float, Floats]]:
     """Yield hand, score and points of each hand of a frame."""
     for hand in HANDS:
         landmarks = _first(frame, HOLISTIC[hand])
@@ -138,12 +137,13 @@ def _hands(frame: dict[str, Any], default: str | None) -> Iterator[tuple[str, fl
         raise ValueError(f"hands: expected a list of at most {MAX_HANDS}")
     for index, landmarks in enumerate(hands):
         side, score = _label(labels, index)
-        if side is None and default is None:
+        side = side or default
+        if side is None:
             raise ValueError(f"hand {index} has no handedness; give it (--hand right)")
-        yield side or str(default), score, _landmarks(landmarks, f"hand {index}")
+        yield side, score, _landmarks(landmarks, f"hand {index}")
 
 
-def _label(labels: Any, index: int) -> tuple[str | None, float]:
+def _label(labels: Any, index: int) -> tuple[Hand | None, float]:
     """Return hand and score of the entry of a list of labels."""
     entry = labels[index] if isinstance(labels, list) and index < len(labels) else None
     if isinstance(entry, dict) and isinstance(entry.get("classification"), list):
@@ -157,7 +157,7 @@ def _label(labels: Any, index: int) -> tuple[str | None, float]:
     if not isinstance(entry, dict):
         return None, 1.0
     name = str(_first(entry, ("category_name", "categoryName", "label", "display_name", "displayName")) or "").lower()
-    return (name if name in HANDS else None), _score(entry.get("score"))
+    return next((hand for hand in HANDS if hand == name), None), _score(entry.get("score"))
 
 
 def _score(value: object) -> float:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from demos.human.readers.reader import MAX_BYTES, ReadOptions, Recording
-from demos.human.track import MAX_FRAMES, POINTS, Floats, HandTrack, make_track
+from demos.human.track import HANDS, MAX_FRAMES, POINTS, Floats, HandTrack, make_track
 
-HANDS = ("left", "right")
 VERSIONS = (0.0, 0.1, 0.2)
 MAX_COMPONENTS, MAX_PEOPLE = 50, 100
 
@@ -100,7 +99,7 @@ class PoseReader:
                         times,
                         values[:, person, part],
                         "image",
-                        hand,  # type: ignore[arg-type]
+                        hand,
                         confidence=certain[:, person, part],
                         image_size=(width, height),
                         source=f".pose {component.name[:40]}{f', person {person + 1}' if person else ''}",

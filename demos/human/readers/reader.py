@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from demos.human.track import MAX_FRAMES, Floats, HandTrack
+from demos.human.track import MAX_FRAMES, Floats, Hand, HandTrack
 
 MAX_BYTES = 2**30
 """Largest file or array, bytes."""
@@ -67,7 +67,7 @@ class ReadOptions:
     image_size: tuple[int, int] | None = None
     scale: str | None = None
     order: str | None = None
-    hand: str | None = None
+    hand: Hand | None = None
     unit: float | None = None
     high_is_closed: bool = False
     markers: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -227,7 +227,7 @@ def _umi_csv(recording: Recording, options: ReadOptions) -> HandTrack:
             times,
             points,
             "world",
-            options.hand or "right",  # type: ignore[arg-type]
+            options.hand or "right",
             confidence=seen,
             up=(0.0, 0.0, 1.0),
             source="UMI camera trajectory",
