@@ -123,7 +123,7 @@ class Table(Task):
     flags, and last the number of commands that follow. No feature depends on the command, but the goals do: with
     `obs="goal"` an agent sees parts of the command without the instruction.
 
-    **Version history.** v0: first version.
+    **Version history.** v0: first version; since task version 2, the white square has features.
 
     Args:
         commands: Verbs and commands to sample from, such as ``["lift", "stack red_cube blue_cube", "push slab
@@ -136,7 +136,7 @@ class Table(Task):
     """
 
     name = "table"
-    version = 1
+    version = 2
     features = (
         *(feature for name in OBJECTS for feature in _thing_features(name)),
         Feature("bin/position", 3, "m", "middle of the bin's foot", (0.5, 0.0, 0.1), 0.2, 2.0),
@@ -147,6 +147,8 @@ class Table(Task):
         Feature("drawer/opening", 1, "m", "opening of the drawer", 0.08, 0.08, 0.4),
         Feature("drawer/velocity", 1, "m/s", "speed of the opening", 0.0, 0.4, 4.0),
         Feature("cabinet/yaw", 1, "rad", "yaw of the cabinet; the drawer opens toward the arm at 0", 0.0, 0.3, 3.2),
+        Feature("square/position", 3, "m", "center of the white square", (0.5, 0.0, 0.0), 0.2, 2.0),
+        Feature("square/relative", 3, "m", "white square minus tool position", 0.0, 0.1, 2.0),
     )
     goal_low = (-FAR, -FAR, -FAR, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     goal_high = (FAR, FAR, FAR, ANY, ANY, ANY, FAST, 1.0, 1.0, 1.0, FAR, float(MAX_CHAIN))
@@ -252,6 +254,8 @@ class Table(Task):
         velocity = state.joints[0].velocity
         values += [*basket, *difference(basket, tool.position), float(left), float(right)]
         values += [*handle, *difference(handle, tool.position), layout.opening, velocity, layout.cabinet[3]]
+        square = bodies[SQUARE].marker_position
+        values += [*square, *difference(square, tool.position)]
 
         if one is None:
             away = distance(handle, tool.position)
