@@ -143,8 +143,8 @@ monitors: $(INSTALLED) ## measure warnings before failures, into results/monitor
 golden: $(INSTALLED) ## record golden files again, after a version was raised
 	$(BIN)/python -m tests.golden
 
-published: $(INSTALLED) ## collect the published datasets again and write down their checksums
-	$(BIN)/python -m demos.collection.catalog.published_datasets
+published: $(INSTALLED) ## collect the published datasets (NAMES="..."; all by default) again, and write their checksums
+	$(BIN)/python -m demos.collection.catalog.published_datasets $(NAMES)
 
 pretrained: $(INSTALLED) ## train and publish the agents of zoo again; AGENTS="bc/LamGrasp-v0 ..." selects some
 	$(BIN)/python -m agents.deployment.pretrained.recipes $(AGENTS)

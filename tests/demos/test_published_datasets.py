@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,18 @@ def test_a_published_dataset_is_collected_again_bit_for_bit(tmp_path: Path) -> N
     before = (made.storage.data_path / "main_data.hdf5").stat().st_mtime_ns
     again = published_datasets.load_published(name, root=tmp_path)
     assert (again.storage.data_path / "main_data.hdf5").stat().st_mtime_ns == before
+
+
+def test_one_published_dataset_is_published_again_beside_the_others(tmp_path: Path) -> None:
+    known = published_datasets.published()
+    file, name = tmp_path / "published.json", "LamReach-10-seed1"
+    file.write_text(json.dumps({**known, name: {**known[name], "checksum": "of another version"}}))
+    published_datasets.publish(file, [name])
+    assert {each: entry["checksum"] for each, entry in json.loads(file.read_text()).items()} == {
+        each: entry["checksum"] for each, entry in known.items()
+    }
+    with pytest.raises(ValueError, match=r"unknown datasets LamNone-1; expected some of LamReach-100"):
+        published_datasets.publish(file, ["LamNone-1"])
 
 
 def test_what_is_published_is_what_is_planned() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 
@@ -120,15 +122,26 @@ def load_published(
     return dataset
 
 
-def publish(path: Path) -> None:
-    """Collect every published dataset and write the file of checksums.
+def publish(path: Path, names: Collection[str] = ()) -> None:
+    """Collect published datasets, and write the file of checksums.
 
     Args:
         path: File that :func:`published` reads.
+        names: Datasets to collect, such as those of a changed task; all if empty. The other entries stay as they are.
+
+    Raises:
+        ValueError: A name is unknown.
     """
+    if unknown := sorted(set(names) - PLANS.keys()):
+        raise ValueError(f"unknown datasets {', '.join(unknown)}; expected some of {', '.join(PLANS)}")
+    known = json.loads(path.read_text()) if names else {}
     entries = {}
     with tempfile.TemporaryDirectory() as root:
         for name, plan in PLANS.items():
+            if names and name not in names:
+                if name in known:
+                    entries[name] = known[name]
+                continue
             dataset = collect(**plan, root=root, progress=True)
             libraries = plan_of(dataset)["libraries"]
             entries[name] = {"id": dataset.id, "plan": plan, "checksum": checksum(dataset), "libraries": libraries}
@@ -136,4 +149,4 @@ def publish(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    publish(Path(__file__).with_name(PUBLISHED))
+    publish(Path(__file__).with_name(PUBLISHED), sys.argv[1:])
