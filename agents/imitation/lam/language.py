@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -121,6 +121,15 @@ class SentenceEncoder(nn.Module, ABC):
         """
 
 
+class _Encoded(NamedTuple):
+    """Sentence with its meaning and words (:meth:`Sentences.forward`), and the weights that encoded it."""
+
+    numbers: torch.Tensor
+    weights: tuple[tuple[int, int], ...]
+    meaning: torch.Tensor
+    words: torch.Tensor
+
+
 class Sentences(SentenceEncoder):
     """Encoder that learns words from the sentences of demonstrations.
 
@@ -136,6 +145,12 @@ class Sentences(SentenceEncoder):
         self.positions = nn.Parameter(0.02 * torch.randn(MAX_WORDS, width))
         self.layers = nn.ModuleList(EncoderLayer(width, 4, 0.0) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        self._latest: _Encoded | None = None
+
+    def train(self, mode: bool = True) -> Sentences:
+        """Set the mode of training or evaluation; see :meth:`torch.nn.Module.train`."""
+        self._latest = None
+        return super().train(mode)
 
     def extend(self, sentences: Iterable[ParsedSentence]) -> None:
         """Also know the words of sentences; known words keep their numbers."""
@@ -149,7 +164,7 @@ class Sentences(SentenceEncoder):
         self, inputs: torch.Tensor, sentences: torch.Tensor, mentions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean of the words of sentences, and the word at each mention; see :class:`SentenceEncoder`."""
-        meaning, words = self(inputs)
+        meaning, words = self._encoded(inputs)
         sentence = words[sentences]
         positions = mentions.clamp(min=0)[:, :, None].expand(-1, -1, sentence.shape[2])
         return meaning, torch.gather(sentence, 1, positions)
@@ -178,6 +193,21 @@ class Sentences(SentenceEncoder):
         words = self.norm(words)
         shares = (~is_pad).float() / (~is_pad).sum(dim=1, keepdim=True)
         return (words * shares[:, :, None]).sum(dim=1), words
+
+    def _encoded(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the same as :meth:`forward`. A sentence that is the same as in the last call is not encoded again.
+
+        The instruction of an episode is the same in each step, and its encoding takes a quarter of a decision's time.
+        """
+        is_traced = bool(torch.jit.is_tracing()) or torch.compiler.is_compiling()  # type: ignore[attr-defined,no-untyped-call]
+        if self.training or torch.is_grad_enabled() or len(numbers) != 1 or is_traced:
+            return self(numbers)  # type: ignore[no-any-return]
+        # In-place changes, such as a step of an optimizer, raise the version of a tensor.
+        weights = tuple((each.data_ptr(), each._version) for each in self.parameters())
+        latest = self._latest
+        if latest is None or latest.weights != weights or not torch.equal(latest.numbers, numbers):
+            latest = self._latest = _Encoded(numbers.clone(), weights, *self(numbers))
+        return latest.meaning, latest.words
 
     def attention(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return the attention to each word in the last layer, the mean over all words, shape (U, :data:`MAX_WORDS`).

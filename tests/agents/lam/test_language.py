@@ -63,3 +63,49 @@ def test_the_mirror_swaps_left_and_right() -> None:
     back = "put it upright to the right side, rightward of what is left of the slab"
     assert mirrored_sentence(there) == back
     assert mirrored_sentence(back) == there
+
+
+def test_a_sentence_is_encoded_once_until_it_or_the_weights_change() -> None:
+    sentences, calls = Sentences(8).eval(), list[int]()
+    sentences.norm.register_forward_hook(lambda *_: calls.append(1))
+    words = parse("lift the red cube", NAMES), parse("open the drawer", NAMES)
+    sentences.extend(words)
+    one, other = sentences.numbers(words).chunk(2)
+    mentions, first = torch.tensor([[-1, 2, -1, -1, -1]]), torch.zeros(1, dtype=torch.int64)
+
+    def encoded(numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with torch.no_grad():
+            meaning, mentioned = sentences.encode(numbers, first, mentions)
+            expected, each = sentences(numbers)
+        assert torch.equal(meaning, expected)
+        assert torch.equal(mentioned[0, 1], each[0, 2])
+        calls.pop()
+        return meaning, mentioned
+
+    encoded(one)
+    encoded(one)
+    assert len(calls) == 1
+    encoded(other)
+    assert len(calls) == 2
+    optimizer = torch.optim.AdamW(sentences.parameters())
+    sentences(other)[0].square().sum().backward()
+    calls.pop()
+    optimizer.step()
+    encoded(other)
+    assert len(calls) == 3
+    sentences.load_state_dict(Sentences(8).state_dict())
+    encoded(other)
+    assert len(calls) == 4
+    sentences.train().eval()
+    encoded(other)
+    assert len(calls) == 5
+
+
+def test_a_sentence_is_encoded_again_where_gradients_are_needed() -> None:
+    sentences = Sentences(8).eval()
+    words = sentences.numbers([parse("lift the slab", NAMES)])
+    mentions, first = torch.full((1, 5), -1), torch.zeros(1, dtype=torch.int64)
+    with torch.no_grad():
+        sentences.encode(words, first, mentions)
+    meaning, _ = sentences.encode(words, first, mentions)
+    assert meaning.requires_grad
