@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError, ResetNeeded
 from gymnasium.vector.utils import batch_space
 
+from lam_envs.validation import check_name
 from lam_envs.vector.arrays import BatchArrays, copy_batch, size_of
 from lam_envs.vector.env_slice import EnvFailure, EnvFunction, EnvSlice
 from lam_envs.vector.gymnasium_api import AutoresetMode, VectorEnv
@@ -77,8 +78,12 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._infos: Info = {}
         if len(env_fns) < 1:
             raise ValueError("there are no environments: expected at least one function that makes one")
-        if num_workers is not None and num_workers < 0:
-            raise ValueError(f"num_workers is {num_workers}; expected at least 0, or None for one for each core")
+        if num_workers is not None and not (isinstance(num_workers, int) and num_workers >= 0):
+            raise ValueError(
+                f"num_workers is {num_workers!r}; expected a whole number, or None for one for each core"
+            )
+        if context is not None:
+            check_name("context", context, multiprocessing.get_all_start_methods())
         self.num_envs = len(env_fns)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         wanted = default_workers() if num_workers is None else num_workers
@@ -264,8 +269,13 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
 
         Returns:
             Result of each of these environments, in the order of the numbers.
+
+        Raises:
+            ValueError: There is no environment of a number.
         """
         chosen = set(numbers)
+        if outside := chosen.difference(range(self.num_envs)):
+            raise ValueError(f"the numbers have {min(outside)!r}; expected numbers from 0 to {self.num_envs - 1}")
         rows = [number in chosen for number in range(self.num_envs)]
         self._begin("call", [(name, args, kwargs, rows[part]) for part in self._slices])
         results = iter(result for part in self._finish() for result in part)

@@ -167,6 +167,8 @@ def test_methods_and_attributes_reach_every_environment(workers: int) -> None:
         assert [image.shape for image in envs.render()] == [(8, 8, 3)] * 3
         envs.set_attr("note", ["a", "b", "c"])
         assert envs.get_attr("note") == ("a", "b", "c")
+        with pytest.raises(ValueError, match="the numbers have 5; expected numbers from 0 to 2"):
+            envs.call_some([5], "get_state")
         with pytest.raises(ValueError, match="2 values; expected one for each of 3"):
             envs.set_attr("note", [1, 2])
         with pytest.raises(AttributeError, match="environment 0"):
@@ -188,6 +190,8 @@ def test_wrong_arguments_are_refused() -> None:
     make = [lambda: gym.make("LamReach-v0")]
     for keywords, message in (
         ({"num_workers": -1}, "num_workers is -1"),
+        ({"num_workers": 1.5}, r"num_workers is 1\.5; expected a whole number, or None"),
+        ({"num_workers": 0, "context": "frok"}, "unknown context 'frok'; expected one of fork"),
         ({"autoreset_mode": "Never"}, "Never"),
         ({"num_workers": 2, "context": "thread"}, "thread"),
     ):
