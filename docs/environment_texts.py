@@ -132,6 +132,9 @@ observation, info = env.reset(seed=0)
 print(lam_envs.decode_instruction(observation["instruction"]), info["completed"], env.spec.max_episode_steps)
 ```
 
+Its time limit is 200 steps for each command, or those of the keyword `steps_per_command`. `max_episode_steps` of
+`gym.make` can only shorten it.
+
 """
 
 RESET_OPTIONS = """
@@ -152,7 +155,7 @@ assert abs(observation["desired_goal"] - goal).max() < 1e-6
 ```
 
 The seed determines the rest. The same seed and options give the same episode, and options do not change later
-episodes. Objects start at rest. Objects whose poses overlap are pushed apart by the physics engine. An unknown option
-or an invalid value raises `ValueError`, and the environment stays as it was.
+episodes. Objects start at rest, except on the conveyor belt. Objects whose poses overlap are pushed apart by the
+physics engine. An unknown option or an invalid value raises `ValueError`, and the environment stays as it was.
 
 """

@@ -16,6 +16,7 @@ from lam_envs.control import CONTROLS, ToolCommand
 from lam_envs.observation import Action, Array, Features, Info, Observation
 from lam_envs.observation.instructions import INSTRUCTION_KEY, SPLITS, Split, encode_instruction
 from lam_envs.randomization import Randomization, parse_randomization
+from lam_envs.registration import chain_steps
 from lam_envs.robots import ROBOTS, RobotModel
 from lam_envs.scene import reset_options
 from lam_envs.scene.episode import EpisodeProperties
@@ -105,7 +106,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         render_height: int = 480,
         **task_keywords: object,
     ) -> None:
-        known = names_of_keywords(task) if isinstance(task, str) and task in TASKS else []
+        known = names_of_keywords(check_name("task", task, TASKS)) if isinstance(task, str) else []
         for keyword in task_keywords:
             if keyword not in known:
                 raise TypeError(unknown_keyword(keyword, ManipulationEnv.__init__, known))
@@ -159,15 +160,16 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
             options: Parts of the initial state to set instead of sampling them, only in this episode. The following
                 episodes of the same seed do not change.
 
-                - ``goal``: the desired goal in the units of the task's goal, shape (goal size,).
+                - ``goal``: the desired goal in the units of the task's goal, shape (goal size,). In tasks with
+                  several commands, success then refers to this goal, and not to the command.
                 - ``poses``: a dict of poses by name of the task's objects. A pose has 7 numbers: x, y, z (meters) of
                   the object's frame in world coordinates, and its orientation as a quaternion x, y, z, w. Objects
                   that are not named keep the pose that the seed samples. Poses of objects that the episode
                   lacks have no effect.
                 - ``joints``: a dict of joint positions (meters or radians) by name of the task's articulated objects.
                 - ``command``: one of :attr:`commands`.
-                - ``instruction``: the sentence that the agent gets. A sentence of the task also sets its command. In
-                  other words, tasks with several commands also need the option ``command``.
+                - ``instruction``: the sentence that the agent gets. A sentence of the task also sets its command, if
+                  ``command`` is not given. In other words, tasks with several commands also need that option.
 
         Returns:
             The first observation, and an info with the same keys as in steps.
@@ -263,7 +265,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         """Return the state of the episode, from which :meth:`set_state` continues exactly.
 
         Bullet's contact caches cannot be set, so the vector has the physical state at the beginning of the episode
-        (:meth:`physical_state`) and the actions since then.
+        (:meth:`physical_state`) and the actions since then. It lacks a sentence of the reset option ``instruction``
+        where observations have no instruction and the task has one command.
 
         Returns:
             Vector of shape (header + physical size + steps * action size,).
@@ -277,7 +280,8 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         """Return positions, velocities, targets, goal and randomization: a vector of fixed length.
 
         :meth:`set_state` also accepts it, and does not replay actions then. The continuation is reproducible. It
-        differs from the original one only by contact forces, which are computed from scratch.
+        differs from the original one only by contact forces, which are computed from scratch. An instruction is
+        missing as in :meth:`get_state`.
 
         Raises:
             ResetNeeded: ``reset`` has not been called.
@@ -385,15 +389,21 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         return self._observer.observe(), float(reward), info
 
 
-def make_chained_env(**keywords: Any) -> gym.Env[Any, Any]:
-    """Make an environment whose time limit is the registered one times the number of successive commands.
+def make_chained_env(*, steps_per_command: int | None = None, **keywords: Any) -> gym.Env[Any, Any]:
+    """Make an environment whose time limit grows with the number of successive commands.
+
+    ``gym.make`` does not give its ``max_episode_steps`` to this function: that can only shorten episodes.
 
     Args:
+        steps_per_command: Time limit for each command, control steps; by default that of the registration.
         keywords: Keywords of :class:`ManipulationEnv`.
+
+    Raises:
+        ValueError: ``steps_per_command`` is not a positive whole number.
     """
     env = ManipulationEnv(**keywords)
-    entry = TASKS.get(env.task_name)
-    return env if entry is None else gym.wrappers.TimeLimit(env, entry.max_episode_steps * env.chain)
+    steps = chain_steps(env.task_name, env.chain, steps_per_command)
+    return env if steps is None else gym.wrappers.TimeLimit(env, steps)
 
 
 # Gymnasium reads the render modes there.

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from gymnasium.envs.registration import register, registry
 
+from lam_envs.validation import check_steps
+
 
 class TaskEntry(NamedTuple):
     """Class of a task, and length of its episodes."""
@@ -19,7 +21,8 @@ class TaskEntry(NamedTuple):
     max_episode_steps: int
     """Control steps, 20 per second: at least about three times the steps of the expert."""
     has_chains: bool = False
-    """True if the keyword ``chain`` asks for several successive commands: episodes are then longer by this factor."""
+    """True if the keyword ``chain`` asks for several successive commands: episodes are then longer by this factor.
+    The keyword ``steps_per_command`` sets their length in place of ``max_episode_steps``."""
 
 
 TASKS: dict[str, TaskEntry] = {
@@ -73,6 +76,31 @@ def register_envs() -> None:
                 )
 
 
+def has_chains(env_id: str) -> bool:
+    """Return True if an id has the keyword ``steps_per_command``, because its episodes can have successive commands.
+
+    Args:
+        env_id: Registered id.
+    """
+    return env_id in registry and _entry_point(env_id) == CHAIN_ENTRY_POINT
+
+
+def chain_steps(task: str, chain: int, steps_per_command: int | None = None) -> int | None:
+    """Return the time limit of episodes with successive commands, control steps; None without one.
+
+    Args:
+        task: Name of the task.
+        chain: Number of commands.
+        steps_per_command: Time limit for each command, control steps; by default that of :data:`TASKS`.
+
+    Raises:
+        ValueError: ``steps_per_command`` is not a positive whole number.
+    """
+    if steps_per_command is None:
+        return TASKS[task].max_episode_steps * chain if task in TASKS else None
+    return check_steps("steps_per_command", steps_per_command) * chain
+
+
 def is_lam_env(env_id: object) -> bool:
     """Return True if an id is registered for an environment of this package, including your own tasks.
 
@@ -80,4 +108,12 @@ def is_lam_env(env_id: object) -> bool:
     """
     if not isinstance(env_id, str) or env_id not in registry:
         return False
-    return registry[env_id].entry_point in (ENTRY_POINT, CHAIN_ENTRY_POINT)
+    return _entry_point(env_id) in (ENTRY_POINT, CHAIN_ENTRY_POINT)
+
+
+def _entry_point(env_id: str) -> str | None:
+    """Return the entry point of a registered id as ``module:name``, also if it is registered as an object."""
+    entry_point = registry[env_id].entry_point
+    if callable(entry_point):
+        return f"{getattr(entry_point, '__module__', '')}:{getattr(entry_point, '__qualname__', '')}"
+    return entry_point

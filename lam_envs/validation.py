@@ -76,6 +76,17 @@ def check_pixels(argument: str, value: object) -> int:
     return value
 
 
+def check_steps(argument: str, value: object) -> int:
+    """Check that a number of control steps is valid, and return it.
+
+    Raises:
+        ValueError: The value is not a positive whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{argument} is {value!r}; expected a positive whole number of control steps")
+    return value
+
+
 def check_bool(argument: str, value: object) -> bool:
     """Check that a value is a bool, and return it.
 

@@ -18,8 +18,9 @@ PACKAGES = ("gymnasium", "minari", "numpy", "pybullet")
 ALL_STRATEGIES = "all"
 LONGEST_ID = 120
 """Characters of a derived id; the middle of a longer one becomes a checksum, because file names are limited."""
-TIME_LIMIT = "max_episode_steps"
-"""Keyword of ``gym.make``, which every plan of teleoperation has."""
+TIME_LIMIT, COMMAND_LIMIT = "max_episode_steps", "steps_per_command"
+"""Keywords of ``gym.make`` for the length of episodes. Every plan of teleoperation has the first one, and those of
+environments with successive commands have both."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,11 @@ class Plan:
         """Return a dataset id made of the settings."""
         parts = [self.env_id.rpartition(":")[2].rpartition("-v")[0] or self.env_id]
         drives = self.demonstrator == TELEOP
-        keywords = {name: value for name, value in self.env_kwargs.items() if not (drives and name == TIME_LIMIT)}
+        keywords = {
+            name: value
+            for name, value in self.env_kwargs.items()
+            if not (drives and name in (TIME_LIMIT, COMMAND_LIMIT))
+        }
         parts += [f"{name}-{value}" for name, value in sorted(keywords.items())]
         parts += [TELEOP] * drives
         if self.policy is not None or not drives:

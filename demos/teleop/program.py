@@ -60,8 +60,7 @@ def teleop(
             "import the module that registers it: python -m demos --import MODULE teleop ..."
         )
     hand_page = None if hand_tracking is None else HandPage(hand_tracking)
-    steps = round(recording.seconds * CONTROL_HZ)
-    env_kwargs = {"max_episode_steps": steps, **recording.env_kwargs}
+    env_kwargs = recording.env_kwargs_with_limit(env_id)
     plan = Plan(
         env_id,
         env_kwargs,

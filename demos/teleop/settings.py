@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demos.collection.plan import COMMAND_LIMIT, TIME_LIMIT
 from demos.collection.recording import Policy
 from demos.runtime.types import Env, Keywords
 from demos.teleop.asking import FailurePredictor
 from lam_envs.bullet.cameras import CAMERAS
+from lam_envs.bullet.simulation import CONTROL_HZ
+from lam_envs.registration import has_chains
 from lam_envs.validation import check_names
 
 DEFAULT_SECONDS = 60.0
@@ -107,3 +110,15 @@ class Recording:
         """
         if not 1.0 <= self.seconds <= MAX_SECONDS:
             raise ValueError(f"seconds is {self.seconds:g}; expected 1 to {MAX_SECONDS:g}")
+
+    def env_kwargs_with_limit(self, env_id: str) -> Keywords:
+        """Return the keywords for ``gym.make`` with the time limit.
+
+        Args:
+            env_id: Registered environment id.
+        """
+        env_kwargs: Keywords = {TIME_LIMIT: round(self.seconds * CONTROL_HZ), **self.env_kwargs}
+        if not has_chains(env_id):
+            return env_kwargs
+        # Its own limit must not end an episode earlier.
+        return {COMMAND_LIMIT: env_kwargs[TIME_LIMIT], **env_kwargs}

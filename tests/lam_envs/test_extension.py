@@ -22,7 +22,9 @@ from demos.collection.recording import record, replay_steps, rollout
 from demos.experts import ExpertPolicy, make_expert
 from lam_envs import ManipulationEnv
 from lam_envs.control import CONTROLS
+from lam_envs.env import make_chained_env
 from lam_envs.randomization import PRESETS
+from lam_envs.registration import has_chains, is_lam_env
 from lam_envs.robots import PANDA, ROBOTS, RobotModel
 from lam_envs.tasks import TASKS
 
@@ -278,6 +280,17 @@ def test_demonstrations_of_a_new_task_are_collected_and_replayed(
     dataset = demos.collect(ID, episodes=3, env_kwargs=keywords, root=tmp_path)
     report = demos.replay(demos.load(dataset.id, tmp_path))
     assert report.episodes == report.successes == report.identical == 3
+
+
+def test_an_id_of_the_class_itself_is_one_of_lam_envs() -> None:
+    for entry_point, chains in ((ManipulationEnv, False), (make_chained_env, True)):
+        gym.register("Above-v7", entry_point=entry_point, kwargs={"task": Above()})
+        assert is_lam_env("Above-v7")
+        assert has_chains("Above-v7") == chains
+        del gym.registry["Above-v7"]
+    gym.register("Above-v7", entry_point=lambda: None)
+    assert not is_lam_env("Above-v7")
+    del gym.registry["Above-v7"]
 
 
 def test_a_new_task_needs_no_id() -> None:

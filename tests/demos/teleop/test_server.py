@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import gymnasium as gym
 import pytest
 from typer.testing import CliRunner
 
 import demos
 from demos.__main__ import app
+from demos.collection.human_demonstrator import TELEOP
+from demos.collection.plan import Plan
 from demos.datasets.episode import INTERVENTION
 from demos.datasets.reading import episodes_of
+from demos.teleop.settings import Recording
+from demos.teleop.view import time_limit
 from tests.demos.check.damage import check_here
 from tests.demos.teleop.client import Page, drive, get, page
 from tests.demos.teleop.driver import Program, program
@@ -312,3 +317,15 @@ def test_an_agent_is_watched_and_a_failing_policy_gives_the_robot_to_the_person(
         arguments = ("--env", "LamReach-v0", "--root", tmp_path, *QUICK)
         with program("broken:policy", *arguments, package="agents") as running:
             drive(running.url, play)
+
+
+@pytest.mark.parametrize("given", [{}, {"chain": 5}, {"max_episode_steps": 1200, "chain": 2}])
+def test_an_episode_of_table_has_the_time_limit_of_the_recording(given: dict[str, int]) -> None:
+    env_kwargs = Recording(env_kwargs=given).env_kwargs_with_limit("LamTable-v0")
+    env = gym.make("LamTable-v0", **env_kwargs)
+    assert time_limit(env) == 1200
+    env.close()
+    chain = f"-chain-{given['chain']}" if "chain" in given else ""
+    plan = Plan("LamTable-v0", env_kwargs, demonstrator=TELEOP)
+    assert plan.default_id() == f"lam/LamTable{chain}-teleop-seed0-v0"
+    assert Recording().env_kwargs_with_limit("LamReach-v0") == {"max_episode_steps": 1200}
