@@ -1,7 +1,8 @@
 """Randomization of episodes besides poses and goals: physics, appearance, sensors and delays.
 
 A :class:`Randomization` has ranges; a :class:`RandomizationSample` has the values of one episode. They are sampled by
-a separate random number generator, so that a seed gives the same poses and goals with every randomization.
+a separate random number generator, so that a seed gives the same poses and goals with every randomization. Exceptions
+are Clutter and Table where the size of objects varies: they sample until the objects fit the scene.
 """
 
 from __future__ import annotations

@@ -147,13 +147,21 @@ class EpisodeProperties:
 
     @property
     def simulation(self) -> Simulation:
-        """Physics simulation, for measurements. Do not change it: episodes would not be reproducible."""
-        return self._world.scene().simulation
+        """Physics simulation, for measurements. Do not change it: episodes would not be reproducible.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        return self._world.active_scene().simulation
 
     @property
     def contact_force(self) -> float:
-        """Largest contact force of the robot on a body in the last physics step, newtons."""
-        return self._world.scene().robot.max_contact_force()
+        """Largest contact force of the robot on a body in the last physics step, newtons.
+
+        Raises:
+            ResetNeeded: ``reset`` has not been called.
+        """
+        return self._world.active_scene().robot.max_contact_force()
 
     @property
     def max_width(self) -> float:

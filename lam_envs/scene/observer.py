@@ -111,8 +111,16 @@ class Observer:
             return self._world.layout.split(np.array(self._world.exact_values))
         if not isinstance(observation, dict):
             return self.layout.decode(observation)
-        if STATE_KEY in observation:
+        for key in (expected := ("observation", "desired_goal") if self._mode == "goal" else (STATE_KEY,)):
+            if key not in observation:
+                raise ValueError(
+                    f"the observation is a dict with the keys {list(observation)}; expected {' and '.join(expected)}"
+                )
+        if self._mode != "goal":
             return self.layout.decode(observation[STATE_KEY])
+        desired, size = np.asarray(observation["desired_goal"]), self._world.desired_goal.size
+        if desired.shape != (size,):
+            raise ValueError(f"the desired goal of the observation has shape {desired.shape}; expected ({size},)")
         features = self.layout.decode(observation["observation"])
         return {**features, **self._world.task.goal_features(features, observation["desired_goal"])}
 

@@ -79,6 +79,28 @@ def worded(task: Task, command: Command, wording: int, split: Split) -> Request:
     return Request(command, wording, sentences[wording % len(sentences)])
 
 
+def check_paraphrases(task: Task, split: Split) -> None:
+    """Check that each command of a task has sentences for training, and of a split.
+
+    Raises:
+        ValueError: A command has none.
+    """
+    sentences = {command: task.instructions_for(command) for command in task.commands()}
+    for command, each in sentences.items():
+        of_command = f" for the command {command}" if command else ""
+        if not each.train:
+            raise ValueError(
+                f"the instructions of {type(task).__name__}{of_command} have no sentence in train; expected at least "
+                "one"
+            )
+        if not each.split(split):
+            complete = [name for name in SPLITS if all(one.split(name) for one in sentences.values())]
+            raise ValueError(
+                f"paraphrases is {split!r}, and task {task.name} has no such sentence{of_command}; expected "
+                f"{' or '.join(complete)}"
+            )
+
+
 def check_command(what: str, command: Any, task: Task) -> Command:
     """Check that a value is a command of a task, and return it as a tuple of integers.
 
@@ -126,7 +148,7 @@ def command_option(value: Any, task: Task) -> Command:
 
     Args:
         value: One of ``env.unwrapped.commands``, a tuple of integers. Success refers to it, and the instruction asks
-            for it.
+            for it, unless the option ``instruction`` gives another one.
         task: The task.
 
     Raises:

@@ -32,7 +32,8 @@ def goal_change(value: object, task: Task) -> InitialStateUpdate:
     """Return a function that sets the desired goal of an initial state.
 
     Args:
-        value: The desired goal, shape (goal size,), in the units of the task's page.
+        value: The desired goal, shape (goal size,), in the units of the task's page. In tasks with several commands,
+            success then refers to this goal, and not to the command.
         task: The task.
 
     Raises:
@@ -40,7 +41,7 @@ def goal_change(value: object, task: Task) -> InitialStateUpdate:
     """
     # Goals and their limits have 32 bits.
     desired = np.array(_numbers("reset option 'goal'", value, len(task.goal_low)), np.float32).tolist()
-    check_goal("reset option 'goal': the desired goal", desired, task)
+    check_desired_goal("reset option 'goal': the desired goal", desired, task)
     return lambda start: dataclasses.replace(start, desired_goal=tuple(desired))
 
 
@@ -74,6 +75,8 @@ def poses_change(value: object, task: Task) -> InitialStateUpdate:
         objects, joints = dict(start.objects), dict(start.joints)
         for name, (x, y, z, qx, qy, qz, qw) in poses.items():
             if name in objects:
+                if task.is_absent(name, objects[name]):
+                    continue
                 objects[name] = objects[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
             else:
                 joints[name] = joints[name]._replace(position=(x, y, z), orientation=(qx, qy, qz, qw))
@@ -186,6 +189,24 @@ def check_goal(name: str, desired: Sequence[float], task: Task) -> None:
     if outside.any():
         index = int(np.argmax(outside))
         raise ValueError(f"{name}'s number {index} is {numbers[index]:g}; expected {low[index]:g} to {high[index]:g}")
+
+
+def check_desired_goal(name: str, desired: Sequence[float], task: Task) -> None:
+    """Check that a goal is inside of the goal space, and that an episode of the task can have it as desired goal.
+
+    Args:
+        name: Name of the goal for the error message.
+        desired: Goal, shape (goal size,).
+        task: The task.
+
+    Raises:
+        ValueError: A number is out of range, or the task refuses the goal.
+    """
+    check_goal(name, desired, task)
+    try:
+        task.check_desired_goal(desired)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _numbers(name: str, value: object, size: int, meaning: str = "") -> list[float]:

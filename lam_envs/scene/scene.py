@@ -19,8 +19,10 @@ from lam_envs.bullet.solver import SUBSTEPS
 from lam_envs.control import Target
 from lam_envs.randomization import PhysicsScale, RandomizationSample
 from lam_envs.robots import Robot, RobotModel
+from lam_envs.scene.robot_state import check_robot_state
 from lam_envs.tasks import InitialState, Task
 from lam_envs.tasks.goals.checks import check_objects
+from lam_envs.tasks.objects import resting_at
 
 TABLE_SIZE = (1.2, 1.4, 0.4)
 TABLE_CENTER = (0.4, 0.0, -0.2)
@@ -29,6 +31,8 @@ FLOOR_SIZE = (6.0, 6.0, 0.2)
 FLOOR_CENTER = (0.4, 0.0, -0.5)
 TABLE_COLOR = (0.80, 0.70, 0.56)
 FLOOR_COLOR = (0.86, 0.87, 0.89)
+HIDDEN = resting_at(0.4, 0.0, -100.0)
+"""Motion of an object that images do not show: below the floor, which hides it from every camera."""
 NEAR_DISTANCE = 0.05
 """Bodies that are nearer may touch an object in the next control step; meters on each axis."""
 LOW_TOOL_HEIGHT = 0.05
@@ -47,8 +51,6 @@ JOINTED_PRESSING_FORCE = 60.0
 """The same for a body with joints, newtons. A handle cannot move aside: fingers that grasp it beside its middle press
 it with up to 40 on one side. With a limit of 3, the other finger lost its contact, and steps took ten times as long.
 """
-LIMIT_TOLERANCE = 0.01
-"""Largest distance beyond its limits of a joint in a state that is set, radians."""
 WAYPOINTS = 3
 """Number of targets in a control step of a robot with ``interpolate_targets``. With a single target, a motor at its
 torque limit lags behind the others: the fingers of the xArm 6 dip by 3.7 mm at full speed, with two by 2.4, with
@@ -280,12 +282,12 @@ class Scene:
         return np.array([number for part in parts for number in part], dtype=np.float64)
 
     def check_state(self, state: npt.NDArray[np.float64]) -> None:
-        """Check orientations, joints, velocities of surfaces and models of a state.
+        """Check orientations, joints, targets, velocities of surfaces and models of a state.
 
         Raises:
-            ValueError: The orientation of an object is not a unit quaternion, a joint is beyond its limits, the
-                resistance of the joint of an object is out of range, a surface is too fast, or the task has no such
-                models.
+            ValueError: The orientation of an object is not a unit quaternion, a joint, a finger or a target is beyond
+                its limits, a joint is too fast, the resistance of the joint of an object is out of range, a surface
+                is too fast, or the task has no such models.
         """
         end = self.state_size - len(self.models)
         self.task.check_models(state[end : self.state_size].tolist())
@@ -302,11 +304,7 @@ class Scene:
                 raise ValueError(
                     f"a surface moves with {speed:g} m/s; expected at most {MAX_SURFACE_SPEED:g} in either direction"
                 )
-        joints, arm = self.robot.joint_count, len(self.robot.limits)
-        for kind, angles in (("angle", state[:arm]), ("target", state[2 * joints : 2 * joints + arm])):
-            for name, angle, (low, high) in zip(self.robot.model.arm_joints, angles, self.robot.limits, strict=True):
-                if not low - LIMIT_TOLERANCE <= angle <= high + LIMIT_TOLERANCE:
-                    raise ValueError(f"the {kind} of {name} is {angle:g}; expected {low:g} to {high:g} radians")
+        check_robot_state(self.robot, state)
 
     def set_state(self, state: npt.NDArray[np.float64]) -> None:
         """Set a physical state. Nothing of earlier episodes remains.
@@ -344,8 +342,11 @@ class Scene:
         self.simulation.refresh_contacts()
 
     def copy_poses(self, source: Scene) -> None:
-        """Copy the poses of objects and robot from another scene."""
+        """Copy the poses of objects and robot from another scene, and hide the objects that the episode lacks."""
         self.simulation.copy_poses(source.simulation)
+        for name in self.task.movable_objects:
+            if self.task.is_absent(name, source.simulation.bodies[name].motion()):
+                self.simulation.bodies[name].set_motion(HIDDEN)
         self.robot.set_joint_states(source.robot.joint_states()[0])
 
     def set_colors(self, sample: RandomizationSample) -> None:

@@ -68,6 +68,11 @@ def unpack(checksum: float, size: int, action_size: int, vector: npt.ArrayLike) 
             "control or randomization, with another tool_length_offset, or not from get_state() or physical_state()"
         )
     physical, numbers = state[HEADER : HEADER + size], state[HEADER + size :]
+    if state[1] != size and state.size == HEADER + state[1] + state[2]:
+        raise ValueError(
+            f"the physical part of the state has {state[1]:g} numbers, and this environment's has {size}: it comes "
+            "from an environment with another instruct, or with another task of the same name"
+        )
     if state[1] != size or state[2] != numbers.size or physical.size != size or numbers.size % action_size:
         raise ValueError(
             f"the state has {state.size} numbers, and its header specifies another number: it is incomplete or "

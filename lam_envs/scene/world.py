@@ -5,8 +5,8 @@ Observations, rewards and images are made in ``env.py``.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,20 @@ from lam_envs.randomization import SAMPLE_SIZE, PhysicsScale, Randomization, Ran
 from lam_envs.robots import RobotModel
 from lam_envs.robots.state import ToolState
 from lam_envs.scene import state as states
-from lam_envs.scene.request import Request, request_from_numbers, request_size, worded, wording_of
-from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_goal
+from lam_envs.scene.request import (
+    Request,
+    check_paraphrases,
+    request_from_numbers,
+    request_size,
+    worded,
+    wording_of,
+)
+from lam_envs.scene.reset_options import NO_OPTIONS, ResetOptions, check_desired_goal
 from lam_envs.scene.scene import Scene
+from lam_envs.scene.task_checks import check_initial_state, check_task_observation, is_reached, out_of_reach
 from lam_envs.scene.tool_length import fingertip_values, to_controller
-from lam_envs.tasks import InitialState, Task, TaskObservation
-from lam_envs.tasks.goals.checks import check_declarations, check_goal_features, check_initial_objects
+from lam_envs.tasks import Task, TaskObservation
+from lam_envs.tasks.goals.checks import check_declarations, check_goal_features
 from lam_envs.tasks.task import Flags
 
 NO_EPISODE: npt.NDArray[np.float64] = np.empty(0)
@@ -55,10 +63,7 @@ class World:
         instruct: bool = False,
     ) -> None:
         check_declarations(task)
-        if not task.instructions_for(task.commands()[0]).split(paraphrases):
-            raise ValueError(
-                f"paraphrases is {paraphrases!r}, which task {task.name} does not have; expected train or held-out"
-            )
+        check_paraphrases(task, paraphrases)
         self.task = task
         self.model = model
         self.control = control
@@ -105,8 +110,13 @@ class World:
         )
         sampled = self.task.sample_command(rng)
         command = sampled if options.command is None else options.command
-        start = self.task.sample_initial_state(rng, sample.object_size, command)
-        self._check_initial_state(start)
+        # The sampling may depend on the command, and an option changes only this episode: the following ones continue
+        # after what the sampled command consumes.
+        own_rng = rng if command == sampled else copy.deepcopy(rng)
+        start = self.task.sample_initial_state(own_rng, sample.object_size, command)
+        if own_rng is not rng:
+            self.task.sample_initial_state(rng, sample.object_size, sampled)
+        check_initial_state(self.task, start)
         for change in options.changes:
             start = change(start)
         physical = self.scene(self.physics_scale(sample), start.models).initial_state(start)
@@ -117,6 +127,9 @@ class World:
             request = request._replace(instruction=options.instruction)
         self._load(self._pack(physical, desired, sample, 0, [], request))
         self.request = request
+        if not is_reached(self.scene().fingertips.position, start):
+            self._base = NO_EPISODE
+            raise ValueError(out_of_reach(self.task, self.model.name, self.scene().fingertips.position, start))
 
     def step(self, action: object) -> None:
         """Execute an action, 1/20 s of simulated time.
@@ -224,43 +237,6 @@ class World:
             self.set_state(state)
             self.request = parts["request"]
 
-    # Checks of the task
-
-    def _check_initial_state(self, start: InitialState) -> None:
-        """Check that an initial state matches the declarations of the task.
-
-        Raises:
-            ValueError: The goal has another size, is not finite or is outside of the goal space, or the objects are
-                not those of the task.
-        """
-        method = f"{type(self.task).__name__}.sample_initial_state"
-        self._check_numbers(f"the desired goal of {method}", start.desired_goal, len(self.task.goal_low), "goal_low")
-        check_goal(f"the desired goal of {method}", np.array(start.desired_goal, np.float32).tolist(), self.task)
-        check_initial_objects(self.task, start)
-        self.task.check_models(start.models)
-
-    def _check_task_observation(self, observed: TaskObservation) -> None:
-        """Check that the first observation of a task matches its declarations.
-
-        Raises:
-            ValueError: Values or achieved goal have another size or are not finite, or the goal is outside of the
-                goal space.
-        """
-        method = f"{type(self.task).__name__}.observe"
-        size = sum(feature.size for feature in self.task.features)
-        self._check_numbers(f"the values of {method}", observed.values, size, "features")
-        self._check_numbers(
-            f"the achieved goal of {method}", observed.achieved_goal, len(self.task.goal_low), "goal_low"
-        )
-        check_goal(f"the achieved goal of {method}", self.achieved_goal.tolist(), self.task)
-
-    @staticmethod
-    def _check_numbers(name: str, numbers: Sequence[float], size: int, declared: str) -> None:
-        if len(numbers) != size:
-            raise ValueError(f"{name} has {len(numbers)} numbers; expected {size}, as in {declared}")
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{name} is {list(numbers)}; expected finite numbers")
-
     # States
 
     def get_state(self) -> npt.NDArray[np.float64]:
@@ -291,9 +267,8 @@ class World:
         for action in actions:
             self.control.validate(action)
         self.scene().check_state(physical[: self.scene().state_size])
-        check_goal(
-            "the desired goal", physical[self.scene().state_size :][: self.desired_goal.size].tolist(), self.task
-        )
+        desired = physical[self.scene().state_size :][: self.desired_goal.size].tolist()
+        check_desired_goal("the desired goal", desired, self.task)
         self._unpack(physical)
         self._load(physical)
         for action in actions:
@@ -387,7 +362,7 @@ class World:
             self.exact_values = self.values = [*robot_values, *observed.values]
         self.achieved_goal = np.array(observed.achieved_goal, dtype=np.float32)
         if not self._is_checked:
-            self._check_task_observation(observed)
+            check_task_observation(self.task, observed, self.achieved_goal)
             check_goal_features(self.task, self.layout, self.values, self.desired_goal)
             self._is_checked = True
         if not math.isfinite(sum(self.values)):

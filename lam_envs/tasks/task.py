@@ -170,12 +170,34 @@ class Task(ABC):
     def progress(self, achieved: Goals, desired: Goals) -> npt.NDArray[np.float64] | np.float64:
         """Return the progress of goals of shape (..., goal size) toward success: in [0, 1], shape (...)."""
 
+    def is_absent(self, name: str, motion: Motion) -> bool:
+        """Return True if a motion of a movable object means that the episode lacks it; by default never.
+
+        Images do not show such an object, and the reset option ``poses`` does not set its pose. Objects of
+        ``Simulation.add_absent`` need no definition.
+
+        Args:
+            name: One of :attr:`movable_objects`.
+            motion: Its motion.
+        """
+        return False
+
     def update_markers(self, simulation: Simulation, desired: Goals) -> None:  # noqa: B027  (optional)
         """Move the markers of the goal. The default is for tasks without markers."""
 
     def goal_features(self, features: Features, desired: Goals) -> Features:
         """Return the features named ``goal/...``, computed from the other features; by default none."""
         return {}
+
+    def check_desired_goal(self, desired: Sequence[float]) -> None:  # noqa: B027  (optional)
+        """Check a desired goal that a state or a reset option sets, besides its bounds; by default nothing.
+
+        Args:
+            desired: Goal inside of the goal space, shape (goal size,).
+
+        Raises:
+            ValueError: No episode of the task has this goal.
+        """
 
     def commands(self) -> list[Command]:
         """Return all commands; by default all combinations of numbers up to :attr:`command_high`."""

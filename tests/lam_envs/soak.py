@@ -92,12 +92,15 @@ def sampled_options(env: Any, rng: np.random.Generator) -> dict[str, Any]:
         name: [float(rng.uniform(low, high)) for low, high in limits]
         for name, limits in task.articulated_objects.items()
     }
+    goal = [max(low, min(0.1, high)) for low, high in zip(task.goal_low, task.goal_high, strict=True)]
+    if task.name == "table":
+        goal[-1] = 0.0  # the number of commands that follow
     pose = [*rng.uniform((0.4, -0.2, 0.1), (0.6, 0.2, 0.3)).tolist(), 0.0, 0.0, 0.0, 1.0]
     options = {
         "command": command,
         "instruction": sentence,
         "joints": joints,
-        "goal": [max(low, min(0.1, high)) for low, high in zip(task.goal_low, task.goal_high, strict=True)],
+        "goal": goal,
         "poses": dict.fromkeys(task.movable_objects[:1], pose),
     }
     # A sentence of own words needs the command.

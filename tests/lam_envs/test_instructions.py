@@ -70,7 +70,7 @@ def test_sentences_of_known_words_are_given_where_a_task_has_some() -> None:
     assert decode_instruction(observation["instruction"]) in sentences.known_words
     env.close()
     assert all(make_task("table").instructions_for(command).known_words for command in make_task("table").commands())
-    with pytest.raises(ValueError, match="which task reach does not have"):
+    with pytest.raises(ValueError, match="task reach has no such sentence; expected train or held-out"):
         gym.make("LamReach-v0", paraphrases="known-words")
 
 

@@ -283,6 +283,14 @@ def test_a_state_of_another_environment_is_refused(other: str, make: Make) -> No
         inner.set_state(foreign.unwrapped.get_state())  # type: ignore[attr-defined]
 
 
+def test_a_state_with_an_instruction_is_refused_by_an_environment_without(make: Make) -> None:
+    env, other = make("LamReach-v0").unwrapped, make("LamReach-v0", instruct=True).unwrapped
+    env.reset(seed=0)
+    other.reset(seed=0)
+    with pytest.raises(ValueError, match=r"part of the state has \d+ numbers, and .* with another instruct"):
+        env.set_state(other.get_state())  # type: ignore[attr-defined]
+
+
 def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(make: Make) -> None:
     env = make("LamGraspDiscrete-v0")
     env.reset(seed=0)
@@ -299,6 +307,14 @@ def test_a_state_with_an_impossible_action_is_refused_before_anything_changes(ma
     [
         (0, 3.5, r"the angle of panda_joint1 is 3\.5; expected -2\.8973 to 2\.8973 radians"),
         (18 + 3, 0.5, r"the target of panda_joint4 is 0\.5; expected -3\.0718 to -0\.0698 radians"),
+        (7, 50.0, r"the position of panda_finger_joint1 is 50; expected 0 to 0\.04 m"),
+        (8, -0.1, r"the position of panda_finger_joint2 is -0\.1; expected 0 to 0\.04 m"),
+        (9 + 2, 900.0, r"the velocity of panda_joint3 is 900; expected at most 200"),
+        (9 + 8, -900.0, r"the velocity of panda_finger_joint2 is -900; expected at most 200"),
+        (25, 80.0, r"the target of the tool is \[80\.0, .*\]; expected at most 5 m on each axis"),
+        (28, 80.0, r"the target of the yaw is 80; expected at most 7 radians"),
+        (29, 100.0, r"the target of the gripper is 100; expected 0 to 0\.08 m"),
+        (29, -1.0, r"the target of the gripper is -1; expected 0 to 0\.08 m"),
         (-1, -3.0, r"the desired goal's number 3 is -3; expected 0 to 10"),
         (-4, 9e5, r"the desired goal's number 0 is 900000; expected -1 to 2"),
     ],

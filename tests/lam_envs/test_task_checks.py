@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 
 from lam_envs import ManipulationEnv
+from lam_envs.observation import Instructions
 from lam_envs.tasks import InitialState, Task, TaskObservation
 from lam_envs.tasks.objects import resting_at
 
@@ -195,6 +197,37 @@ def test_a_task_is_not_checked_again_in_a_step(monkeypatch: pytest.MonkeyPatch) 
 def test_limits_that_leave_no_room_are_refused_when_the_environment_is_made(change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ManipulationEnv(task=type("Wrong", (Above,), change)())
+
+
+@pytest.mark.parametrize("declared", ["name", "features", "goal_low", "goal_high"])
+def test_a_task_without_a_declaration_is_refused_by_name(declared: str) -> None:
+    attributes = {name: value for name, value in vars(Above).items() if name not in (declared, "__dict__")}
+    with pytest.raises(ValueError, match=f"Unnamed has no {declared}; expected an attribute of the class"):
+        ManipulationEnv(task=type("Unnamed", (Task,), attributes)())
+    if declared == "name":
+        with pytest.raises(ValueError, match="name of Wrong is 3; expected a text"):
+            ManipulationEnv(task=type("Wrong", (Above,), {"name": 3})())
+
+
+def test_a_tool_that_begins_out_of_reach_is_refused() -> None:
+    task = type("Far", (Above,), {"tool_low": (1.4, 0.0, 0.3), "tool_high": (1.4, 0.0, 0.3)})()
+    env = ManipulationEnv(task=task)
+    with pytest.raises(
+        ValueError, match=r"Far\.sample_initial_state places the tool at \(1\.4, 0, 0\.3\).*panda reaches"
+    ):
+        env.reset(seed=0)
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(4, np.float32))
+    env.close()
+
+
+@pytest.mark.parametrize(
+    "instructions", [Instructions((), ("hover",)), Instructions((), ())], ids=["held-out alone", "none"]
+)
+def test_a_task_without_a_sentence_for_training_is_refused(instructions: Instructions) -> None:
+    task = type("Wrong", (Above,), {"instructions": instructions})()
+    with pytest.raises(ValueError, match="instructions of Wrong have no sentence in train; expected at least one"):
+        ManipulationEnv(task=task)
 
 
 def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:

@@ -25,11 +25,17 @@ BATCH_HINT = "hindsight relabeling evaluates batches of goals: index them by goa
 
 
 def check_declarations(task: Task) -> None:
-    """Check the limits of goals and of tool positions.
+    """Check that a task declares what it has to, and the limits of goals and of tool positions.
 
     Raises:
-        ValueError: Limits differ in length, are empty or not finite, or a lower one is above its upper one.
+        ValueError: A declaration is missing, or limits differ in length, are empty or not finite, or a lower one is
+            above its upper one.
     """
+    for declared in ("name", "features", "goal_low", "goal_high"):
+        if not hasattr(task, declared):
+            raise ValueError(f"{type(task).__name__} has no {declared}; expected an attribute of the class")
+    if not isinstance(task.name, str) or not task.name:
+        raise ValueError(f"name of {type(task).__name__} is {task.name!r}; expected a text that is not empty")
     for low_name, high_name in (("goal_low", "goal_high"), ("tool_low", "tool_high")):
         low, high = getattr(task, low_name), getattr(task, high_name)
         names = f"{low_name} and {high_name} of {type(task).__name__}"
