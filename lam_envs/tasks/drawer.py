@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lam_envs.bullet.articulated import ArticulatedBody, Articulation, Joint, JointState
 from lam_envs.bullet.bodies import Part
-from lam_envs.bullet.geometry import Vector3
+from lam_envs.bullet.geometry import Quaternion, Vector3
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Feature, Instructions
 from lam_envs.robots import Robot
@@ -175,6 +175,11 @@ class Drawer(Task):
         return _goal(command)
 
     @override
+    def feasible_commands(self, simulation: Simulation) -> list[Command]:
+        opening = cast(ArticulatedBody, simulation.bodies[OBJECT]).state().joints[0].position
+        return [command for command in self.commands() if abs(opening - _goal(command)[0]) > TOLERANCE]
+
+    @override
     def observe(
         self, simulation: Simulation, robot: Robot, tool: ToolState, desired: Goals, command: Command
     ) -> TaskObservation:
@@ -182,7 +187,6 @@ class Drawer(Task):
         left, right, anywhere = robot.touch(body)
         state = body.state()
         opening, velocity = state.joints[0][:2]
-        _, _, qz, qw = state.orientation
         handle = body.point("slide", GRIP)
         away = distance(handle, tool.position)
         values = (
@@ -192,7 +196,7 @@ class Drawer(Task):
             *difference(handle, tool.position),
             opening,
             velocity,
-            2.0 * math.atan2(qz, qw),
+            upright_yaw(state.orientation),
         )
         achieved = (opening, abs(velocity), float(not anywhere and away >= CLEAR), away)
         return TaskObservation(values, clip(achieved, self.goal_low, self.goal_high))
@@ -215,6 +219,13 @@ class Drawer(Task):
         is_left = (off <= TOLERANCE) & (achieved[..., 2] >= desired[..., 2])
         progress: Any = 0.2 * nearness(achieved[..., 3]) + 0.7 * nearness(off) + 0.1 * is_left
         return progress  # type: ignore[no-any-return]
+
+
+def upright_yaw(orientation: Quaternion) -> float:
+    """Return the yaw of an upright body, radians in [-pi, pi]: the same for a quaternion and for its negative."""
+    _, _, qz, qw = orientation
+    yaw = 2.0 * math.atan2(qz, qw)
+    return yaw if abs(yaw) <= math.pi else yaw - math.copysign(2.0 * math.pi, yaw)
 
 
 def add_drawer(simulation: Simulation, scale: float) -> None:

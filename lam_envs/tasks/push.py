@@ -30,7 +30,8 @@ from lam_envs.tasks.objects import (
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 EDGE = 0.09
-"""Edge of the square slab, meters: too wide for all grippers, so it can only be pushed."""
+"""Edge of the square slab, meters: wider than all grippers, so it can only be pushed. With
+``randomize="physics"`` the smallest slabs are 8.1 cm wide, and the widest grippers open to 8.4 cm."""
 HEIGHT = 0.04
 """Height of the slab, meters."""
 MASS = 0.2
@@ -49,7 +50,7 @@ MIN_GOAL_DISTANCE = 0.1
 class Push(Task):
     """Push a slab along the table to a goal, where it stops.
 
-    **Task.** Push a square slab (9 x 9 x 4 cm, 0.2 kg), which is too wide for the gripper, to a goal on the table. A
+    **Task.** Push a square slab (9 x 9 x 4 cm, 0.2 kg), which is wider than the gripper, to a goal on the table. A
     green disk marks the goal.
 
     **Randomization.** Sampled at each reset:

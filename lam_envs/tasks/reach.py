@@ -12,7 +12,7 @@ from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Feature, Features, Instructions
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
-from lam_envs.tasks.objects import nearness, norm
+from lam_envs.tasks.objects import clip, nearness, norm
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
 
 TOLERANCE = 0.02
@@ -91,7 +91,9 @@ class Reach(Task):
         vx, vy, vz = tool.velocity
         gx, gy, gz, _ = desired.tolist()
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
-        return TaskObservation((gx, gy, gz, gx - x, gy - y, gz - z), (x, y, z, min(speed, self.goal_high[3])))
+        return TaskObservation(
+            (gx, gy, gz, gx - x, gy - y, gz - z), clip((x, y, z, speed), self.goal_low, self.goal_high)
+        )
 
     @override
     def evaluate(self, achieved: Goals, desired: Goals) -> dict[str, Flags]:

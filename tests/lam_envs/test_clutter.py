@@ -95,6 +95,8 @@ def test_only_a_task_with_the_keyword_takes_it() -> None:
         gym.make("LamClutter-v0", object="train")
     with pytest.raises(ValueError, match="unknown objects 'all'; expected one of train, held-out"):
         gym.make("LamClutter-v0", objects="all")
+    with pytest.raises(ValueError, match="unknown objects 'known-words'; expected one of train, held-out"):
+        gym.make("LamClutter-v0", objects="known-words")
     with pytest.raises(TypeError, match="unexpected keyword argument 'objects'"):
         gym.make("LamClutter-v0", task=Clutter(), objects="train")
 

@@ -24,6 +24,7 @@ from lam_envs import ToolCommand, decode_instruction
 from lam_envs.observation import Features
 from lam_envs.robots import ROBOTS
 from lam_envs.tasks.drawer import CLOSE, OPEN, TOLERANCE, TRAVEL, Drawer
+from lam_envs.tasks.table.scene import layout_of
 from tests.conftest import Make
 from tests.lam_envs import cheats, traces
 from tests.lam_envs.cheats import Look, Moment, Point, go, stay, tool
@@ -300,6 +301,25 @@ def test_the_expert_does_what_the_instruction_says(robot: str, control: str, mak
 def test_the_expert_acts_in_every_mode(keywords: dict[str, Any], make: Make) -> None:
     env = make("LamDrawer-v0", **keywords)
     assert expert_return(env, 3, {}) > 15.0
+
+
+@pytest.mark.parametrize("env_id", ["LamDrawer-v0", "LamTable-v0"])
+def test_a_quaternion_and_its_negative_give_the_same_yaw(env_id: str, make: Make) -> None:
+    env: Any = make(env_id).unwrapped
+    for yaw in (0.2, -0.2):
+        turn = np.array([0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])
+        for sign in (1.0, -1.0):
+            env.reset(seed=0, options={"poses": {"drawer": [0.65, 0.28, 0.12, *(sign * turn)]}})
+            assert env.features()["cabinet/yaw"] == pytest.approx([yaw])
+            if env_id == "LamTable-v0":
+                assert layout_of(env.simulation, []).cabinet[3] == pytest.approx(yaw)
+
+
+def test_a_command_is_feasible_until_it_is_fulfilled(make: Make) -> None:
+    env: Any = make("LamDrawer-v0").unwrapped
+    for opening, feasible in ((0.08, [(OPEN,), (CLOSE,)]), (TRAVEL, [(CLOSE,)]), (0.0, [(OPEN,)])):
+        env.reset(seed=0, options={"joints": {"drawer": [opening]}})
+        assert env.feasible_commands == feasible
 
 
 def test_the_expert_acts_on_no_batch_of_episodes_with_different_commands(make: Make) -> None:

@@ -141,6 +141,21 @@ def test_every_achieved_goal_is_a_success_when_it_is_desired(env_id: str, make: 
         assert inner.compute_reward(goal, goal, {}) == 0.0
 
 
+def test_an_achieved_goal_of_reach_stays_in_its_space_behind_the_robot(make: Make) -> None:
+    env: Any = make("LamReachGoal-v0", robot="iiwa", control="joint")
+    env.reset(seed=0)
+    positions = []
+    for _ in range(150):
+        # Joint 2 back, joints 4 and 6 straight.
+        angles = env.unwrapped.features()["joint/position"]
+        action = np.zeros(env.action_space.shape, np.float32)
+        action[[1, 3, 5]] = np.clip(10.0 * (np.array([-2.0, 0.0, 0.0]) - angles[[1, 3, 5]]), -1.0, 1.0)
+        observation, *_ = env.unwrapped.step(action)
+        assert env.observation_space.contains(observation)
+        positions.append(observation["achieved_goal"][0])
+    assert min(positions) == -1.0
+
+
 def test_goal_observations_hold_no_goal_and_plain_ones_have_no_compute_reward(make: Make) -> None:
     goal: Any = make("LamReachGoal-v0").unwrapped
     assert not any(name.startswith("goal/") for name in goal.layout)
@@ -286,6 +301,33 @@ def test_a_bad_value_names_what_was_given_and_what_was_expected(keywords: dict[s
 def test_an_unknown_keyword_is_named_with_the_nearest_known_one() -> None:
     with pytest.raises(TypeError, match=r"keyword argument 'robt' \(did you mean 'robot'\?\). Known: task, robot"):
         gym.make("LamGrasp-v0", robt="panda")
+
+
+def test_an_unknown_task_is_named_before_its_keywords() -> None:
+    with pytest.raises(ValueError, match=r"unknown task 'tabel'; expected one of reach"):
+        ManipulationEnv(task="tabel", chain=3)
+
+
+def test_contact_force_and_simulation_need_an_episode() -> None:
+    env = ManipulationEnv(task="grasp")
+    for name in ("contact_force", "simulation"):
+        with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
+            getattr(env, name)
+    env.close()
+
+
+def test_an_observation_without_its_parts_is_refused_by_name(make: Make) -> None:
+    goal: Any = make("LamReachGoal-v0").unwrapped
+    observation, _ = goal.reset(seed=0)
+    expected = r"a dict with the keys \[\]; expected observation and desired_goal"
+    with pytest.raises(ValueError, match=expected):
+        goal.features({})
+    with pytest.raises(ValueError, match=r"desired goal of the observation has shape \(2,\); expected \(4,\)"):
+        goal.features({**observation, "desired_goal": np.zeros(2, np.float32)})
+    instructed: Any = make("LamReach-v0", instruct=True).unwrapped
+    instructed.reset(seed=0)
+    with pytest.raises(ValueError, match=r"keys \['observation'\]; expected state"):
+        instructed.features({"observation": observation["observation"]})
 
 
 def test_closing_twice_and_resetting_after_it_are_fine() -> None:

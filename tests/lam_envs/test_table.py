@@ -88,6 +88,7 @@ def test_keywords_choose_verbs_commands_and_the_length_of_the_chain(make: Make) 
         ({"without": ["lfit"]}, "without: unknown command 'lfit'"),
         ({"cubes": 2}, "cubes is 2; expected 3 to 5, or None"),
         ({"cubes": True}, "cubes is True"),
+        ({"cubes": 3.0}, r"cubes is 3\.0; expected 3 to 5"),
         ({"commands": "lift"}, "expected a list of verbs or commands"),
         ({"chain": 0}, "chain is 0; expected a whole number of commands from 1 to 20"),
         ({"chain": True}, "chain is True"),
@@ -124,7 +125,13 @@ def test_feasible_commands_are_about_objects_that_are_there_and_not_fulfilled(ma
 
 
 def test_the_time_limit_grows_with_the_chain_unless_it_is_set() -> None:
-    for keywords, steps in (({}, 200), ({"chain": 3}, 600), ({"chain": 3, "max_episode_steps": 20}, 20)):
+    for keywords, steps in (
+        ({}, 200),
+        ({"chain": 3}, 600),
+        ({"chain": 3, "max_episode_steps": 20}, 20),
+        ({"steps_per_command": 300}, 300),
+        ({"steps_per_command": 3, "chain": 2}, 6),
+    ):
         env: Any = gym.make("LamTable-v0", **keywords)
         assert env.spec.max_episode_steps == steps
         assert gym.make(env.spec).spec.max_episode_steps == steps  # type: ignore[union-attr]

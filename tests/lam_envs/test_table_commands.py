@@ -1,15 +1,16 @@
-"""Commands of Table: any of them is evaluated, and own wording replaces the sentences of a verb."""
+"""Commands of Table: any of them is evaluated, own wording, their time limit, and cubes that an episode lacks."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from demos.experts import make_expert
 from lam_envs.tasks.table import Table
-from lam_envs.tasks.table.commands import VERBS
+from lam_envs.tasks.table.commands import CUBES, VERBS
 from tests.conftest import Make
 
 
@@ -31,6 +32,14 @@ def test_any_command_can_be_evaluated_and_that_changes_nothing(make: Make) -> No
     assert flags["is_success"]
     with pytest.raises(ValueError, match="no command of table"):
         env.unwrapped.evaluate_command((8, 0, 0))
+
+
+def test_wording_has_no_other_sentences_of_known_words() -> None:
+    message = (
+        r"'known-words', and task table has no such sentence for the command \(8, 0, 0\); expected train or held"
+    )
+    with pytest.raises(ValueError, match=message):
+        gym.make("LamTable-v0", wording={"close": ["shut it now"]}, paraphrases="known-words")
 
 
 def test_own_wording_replaces_the_sentences_of_a_verb(make: Make) -> None:
@@ -94,3 +103,37 @@ def test_a_sentence_of_a_command_that_is_left_out_can_be_used() -> None:
 def test_invalid_wording_is_refused(wording: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         Table(wording=wording)
+
+
+def test_the_time_limit_of_a_command_is_checked_and_ends_episodes(make: Make) -> None:
+    for wrong in (0, -1, 2.0, True, "300"):
+        with pytest.raises(ValueError, match=f"steps_per_command is {wrong!r}; expected a positive whole number"):
+            gym.make("LamTable-v0", steps_per_command=wrong)
+    env = make("LamTable-v0", steps_per_command=2, chain=2)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(4, np.float32))[3] for _ in range(4)]
+    assert ends == [False, False, False, True]
+
+
+def test_wide_images_of_the_side_do_not_show_absent_cubes(make: Make) -> None:
+    env: Any = make("LamTable-v0", cubes=3, cameras=("side",), image_width=256, image_height=64, depth=True)
+    env.reset(seed=0)
+    images = env.unwrapped.camera_images()
+    bodies = env.unwrapped.simulation.bodies
+    for name in (absent := [name for name in CUBES if bodies[name].motion().position[0] > 3.0]):
+        motion = bodies[name].motion()
+        bodies[name].set_motion(motion._replace(position=(50.0, *motion.position[1:])))
+    assert len(absent) == 2
+    for name, image in env.unwrapped.camera_images().items():
+        np.testing.assert_array_equal(image, images[name])
+
+
+def test_a_pose_of_an_absent_cube_has_no_effect(make: Make) -> None:
+    env: Any = make("LamTable-v0", cubes=3, commands=["open"])
+    env.reset(seed=0)
+    before = env.unwrapped.physical_state()
+    absent = [name for name in CUBES if env.unwrapped.features()[f"{name}/present"] == 0.0]
+    poses = {name: [0.4, 0.1, 0.02, 0.0, 0.0, 0.0, 1.0] for name in absent}
+    env.reset(seed=0, options={"poses": poses})
+    assert len(absent) == 2
+    np.testing.assert_array_equal(env.unwrapped.physical_state(), before)

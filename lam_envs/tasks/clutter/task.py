@@ -13,7 +13,6 @@ from lam_envs.bullet.geometry import Motion, Vector3
 from lam_envs.bullet.shapes.hulls import RANDOM_SHAPES, add_hull
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import Command, Feature, Features, Instructions
-from lam_envs.observation.instructions import SPLITS
 from lam_envs.robots import Robot
 from lam_envs.robots.state import ToolState
 from lam_envs.tasks.clutter.grasps import best_costs, place, rotation_matrix, surfaces
@@ -35,6 +34,8 @@ from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservatio
 from lam_envs.validation import check_name
 
 MIN_OBJECTS, MAX_OBJECTS = 5, 8
+OBJECT_SPLITS = ("train", "held-out")
+"""Splits of the shapes."""
 LIFT = 0.10
 """Height of the lowest point of the marked object above the table that counts as lifted, meters."""
 GRIPPER_WIDTH = 0.08
@@ -123,7 +124,7 @@ class Clutter(Task):
     heap_high = (0.55, 0.1)
 
     def __init__(self, objects: str = "train") -> None:
-        self.objects = check_name("objects", objects, SPLITS)
+        self.objects = check_name("objects", objects, OBJECT_SPLITS)
 
     @override
     def build_scene(self, simulation: Simulation, scale: float) -> None:

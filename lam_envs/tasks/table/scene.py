@@ -9,7 +9,7 @@ from typing import cast
 from lam_envs.bullet.articulated import ArticulatedBody
 from lam_envs.bullet.bodies import Part
 from lam_envs.bullet.simulation import Simulation
-from lam_envs.tasks.drawer import OBJECT, add_drawer
+from lam_envs.tasks.drawer import OBJECT, add_drawer, upright_yaw
 from lam_envs.tasks.objects import LOST
 from lam_envs.tasks.table.commands import COLORS, OBJECTS, SLAB, SQUARE
 from lam_envs.tasks.table.goals import SQUARE_POSITION
@@ -57,8 +57,7 @@ def layout_of(simulation: Simulation, names: Iterable[str]) -> Layout:
             things[name] = Thing(position, yaw, body.size[0] / 2, body.size[2] / 2)
     bx, by, _ = simulation.bodies[BIN_NAME].motion().position
     state = cast(ArticulatedBody, simulation.bodies[OBJECT]).state()
-    _, _, qz, qw = state.orientation
-    return Layout(things, (bx, by), (*state.position, 2.0 * math.atan2(qz, qw)), state.joints[0].position)
+    return Layout(things, (bx, by), (*state.position, upright_yaw(state.orientation)), state.joints[0].position)
 
 
 def bin_parts() -> list[Part]:

@@ -89,7 +89,7 @@ class Table(Task):
     The keyword `commands` selects verbs or single commands, and `without` leaves some out. With `chain=5`, an episode
     has five successive commands and is five times as long: when one is done, the next observation and info have the
     instruction of the next one. It is sampled among those that can be executed in the scene and are not fulfilled
-    yet.
+    yet. `steps_per_command` is the time limit for each command, by default 200 steps.
 
     **Randomization.** Sampled at each reset:
 
@@ -133,6 +133,7 @@ class Table(Task):
         without: Verbs and commands that are never sampled, to measure combinations that no demonstration shows.
         wording: Your own sentences by verb, such as ``{"bin": ["recycle {x}"]}``, in place of those of the task.
             ``{x}`` is the object that is moved, and ``{y}`` the target. No two commands can have the same sentence.
+            These are the sentences of ``train`` and ``held-out``; ``known-words`` has none.
     """
 
     name = "table"
@@ -169,7 +170,8 @@ class Table(Task):
         self._wording = check_wording({} if wording is None else wording)
         self._commands = chosen_commands(commands, without)
         check_distinct(self._wording, self._commands)
-        if cubes is not None and (isinstance(cubes, bool) or cubes not in range(MIN_CUBES, len(CUBES) + 1)):
+        is_count = isinstance(cubes, int) and not isinstance(cubes, bool)
+        if cubes is not None and not (is_count and MIN_CUBES <= cubes <= len(CUBES)):
             raise ValueError(f"cubes is {cubes!r}; expected {MIN_CUBES} to {len(CUBES)}, or None to sample it")
         self._cubes = cubes
         if isinstance(chain, bool) or not isinstance(chain, int) or not 1 <= chain <= MAX_CHAIN:
@@ -216,6 +218,10 @@ class Table(Task):
             objects=objects,
             joints={OBJECT: Articulation((x, y, z), (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)), (joint,))},
         )
+
+    @override
+    def is_absent(self, name: str, motion: Motion) -> bool:
+        return name in CUBES and motion.position[0] > ABSENT_X
 
     def _goal(self, layout: Layout, command: Command, following: float) -> tuple[float, ...]:
         """Return the desired goal of a command.
@@ -327,6 +333,15 @@ class Table(Task):
         if not _is_present(layout, command):
             return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0)  # nothing fulfills it
         return self._goal(layout, command, 0.0)
+
+    @override
+    def check_desired_goal(self, desired: Sequence[float]) -> None:
+        following = desired[11]
+        if not (following == int(following) and following < self.chain):
+            raise ValueError(
+                f"{following:g} commands follow (the last number); expected a whole number below chain, which is "
+                f"{self.chain}"
+            )
 
     def _open_commands(self, layout: Layout) -> tuple[list[Command], list[Command]]:
         """Return the commands whose objects are there, and those of them that are not fulfilled."""
