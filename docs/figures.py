@@ -31,7 +31,7 @@ SUITES = {
     "data": ("Number of demonstrations", "Success of agents that learn from fewer or more demonstrations."),
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "sequence": (
-        "Policies that remember and plan",
+        "Sequence policies",
         "Success of `bc-rnn`, which remembers observations, and `diffusion`, which generates chunks of actions, "
         "compared with `bc`, on 100 demonstrations of novices and of all demonstrators (one training each).",
     ),
