@@ -124,7 +124,10 @@ class TrainingLoop(Generic[PolicyType]):
         self._best = math.inf
         self._best_at = 0
         self._best_weights: dict[str, torch.Tensor] | None = None
-        self._average = copy.deepcopy(policy.state_dict()) if settings.ema_decay else None
+        # A copy of each tensor: weights that parts of the policy share have several names, and each is updated once.
+        self._average = (
+            {name: value.clone() for name, value in policy.state_dict().items()} if settings.ema_decay else None
+        )
         self._trained = {name for name, _ in policy.named_parameters(remove_duplicate=False)}
         self._optimizer = torch.optim.AdamW(
             policy.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -167,7 +170,8 @@ class TrainingLoop(Generic[PolicyType]):
             self._set_means(sums)
         self.epochs_done += 1
         if self._validation is not None:
-            loss_now = self._validation_loss(self._validation)
+            with self.averaged():  # the weights that are saved if they are the best
+                loss_now = self._validation_loss(self._validation)
             self.logs["validation loss"] = loss_now
             if loss_now < self._best:
                 self._best, self._best_at = loss_now, self.epochs_done

@@ -35,13 +35,14 @@ def isolated_rng(seed: int) -> Iterator[None]:
 
 
 def generators() -> State:
-    """Return the states of the global generators."""
+    """Return the states of the global generators; those of GPUs only where PyTorch uses one."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [name, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
+        **({"cuda": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}),
     }
 
 
@@ -52,3 +53,6 @@ def set_generators(state: State) -> None:
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
+    # A checkpoint of a GPU may be resumed where there are fewer of them, or none.
+    for device, numbers in zip(range(torch.cuda.device_count()), state.get("cuda", ()), strict=False):
+        torch.cuda.set_rng_state(numbers, device)

@@ -16,7 +16,7 @@ from agents.imitation.bc import BCPolicy, BCSettings
 from agents.policies.torch_policy import TorchPolicy
 from agents.training.checkpoints import read_state, write_state
 from agents.training.loop import LoopSettings, TrainingLoop
-from agents.training.randomness import isolated_rng
+from agents.training.randomness import generators, isolated_rng, set_generators
 
 OBSERVATIONS, ACTIONS = gym.spaces.Box(-1.0, 1.0, (3,)), gym.spaces.Box(-1.0, 1.0, (2,))
 
@@ -69,6 +69,61 @@ def test_the_result_is_the_moving_average_of_the_weights() -> None:
     for name, value in result.items():
         torch.testing.assert_close(value, average[name])
     assert any(not torch.equal(value, last[name]) for name, value in result.items())
+
+
+class Shared(Constant):
+    """Policy with one layer under two names, as one encoder for two cameras has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.also = self.layer
+
+    def compute_loss(self, batch: Transitions) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return (self.layer(batch.observations) - batch.actions).square().mean(), {}
+
+
+def test_the_average_of_a_shared_layer_is_updated_once_and_resumes_the_same() -> None:
+    def new() -> TrainingLoop:
+        return TrainingLoop(Shared(), steps(), LoopSettings(4, 64, 0.1, ema_decay=0.5), seed=0)
+
+    with isolated_rng(0):
+        loop = new()
+        first = loop.policy.layer.weight.detach().clone()
+        loop.epoch()  # one update
+        last, state = loop.policy.layer.weight.detach().clone(), copy.deepcopy(loop.state())
+        torch.testing.assert_close(loop.state()["average"]["also.weight"], 0.5 * first + 0.5 * last)
+        whole = run(loop).state_dict()
+    with isolated_rng(0):
+        loop = new()
+        loop.restore({**state, "average": {name: value.clone() for name, value in state["average"].items()}})
+        resumed = run(loop).state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
+
+
+def test_the_weights_that_are_saved_are_validated() -> None:
+    validation = steps(32, seed=1)
+    with isolated_rng(0):
+        loop = TrainingLoop(
+            bc_policy(), steps(), LoopSettings(3, 16, 0.1, ema_decay=0.9), seed=0, validation=validation
+        )
+        losses = []
+        while not loop.is_done:
+            loop.epoch()
+            losses.append(loop.logs["validation loss"])
+        final = float(loop.result().compute_loss(validation)[0].detach())
+    assert final == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_the_generators_of_gpus_are_part_of_the_state_where_pytorch_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cuda" not in generators()
+    current = torch.tensor([1, 2], dtype=torch.uint8)
+    restored: dict[int, torch.Tensor] = {}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [current, current])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda numbers, device: restored.update({device: numbers}))
+    set_generators(generators())
+    assert restored == {0: current}
 
 
 def test_weights_decay_apart_from_the_gradient_and_with_the_learning_rate() -> None:

@@ -21,6 +21,7 @@ from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import weights_of
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
+from agents.pretraining.settings import ENCODER
 from agents.registry import AgentSpec
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import processes
@@ -139,10 +140,15 @@ class Lam(PolicyAgent):
 
         Raises:
             FileNotFoundError: There is no saved model.
-            ValueError: It is damaged, a setting would change the sizes of its network, or see :meth:`learn`.
+            ValueError: It is damaged, a setting would change the sizes of its network or is none of fine-tuning, or
+                see :meth:`learn`.
         """
         if "shares" in settings:
             raise ValueError("shares is not a setting of fine-tuning, which samples by replay_share: remove it")
+        if ENCODER in settings:
+            raise ValueError(
+                "encoder is not a setting of fine-tuning, which starts from the weights of the model: remove it"
+            )
         if not 0.0 <= replay_share < 1.0:
             raise ValueError(f"replay_share is {replay_share}; expected at least 0 and below 1")
         environments, model = _environments(env), read_model(cls.spec.name, directory)
@@ -187,7 +193,7 @@ class Lam(PolicyAgent):
         start = None if further is None else self.policy.network
         # A model that is trained further keeps its weights.
         encoder = load_encoder(self.settings) if start is None else None
-        if encoder is not None and self.settings.freeze_encoder and run.processes > 1:
+        if self.settings.freeze_encoder and run.processes > 1:
             raise ValueError(f"{run.processes} processes cannot train with freeze_encoder=true: use one")
         record = self._record(sources, environments, seed=seed, budget=budget, further=further)
         # The number of processes changes rounding.
@@ -206,7 +212,10 @@ class Lam(PolicyAgent):
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)
             known = [*(source.interface for source in sources), *interfaces]
             with_images = next((each for each in known if each.images), known[0])
-            initialize(policy_in(with_images, network, self.settings), encoder, freeze=self.settings.freeze_encoder)
+            policy = policy_in(with_images, network, self.settings)
+            initialize(policy, encoder, freeze=self.settings.freeze_encoder)
+            for _, each in policy.image_encoders():
+                each.requires_grad_(not self.settings.freeze_encoder)
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)

@@ -151,6 +151,23 @@ def test_a_model_of_features_is_finetuned_on_images(both: Any, make: Make, tmp_p
     assert agents.load(tmp_path / "tuned", pixels).predict(observations_of(pixels, range(2)))[0].shape == (2, 4)
 
 
+def test_finetuning_can_freeze_the_encoder_of_the_model_and_takes_no_other(
+    both: Any, make: Make, tmp_path: Path
+) -> None:
+    encoder = pretrain("masked-reconstruction", both[:1], seed=0, budget=1, batch_size=16).save(tmp_path / "encoder")
+    pixels = make("LamReachPixels-v0", **IMAGES)
+    folder = learned(pixels, both[0], encoder=str(encoder), width=128).save(tmp_path / "lam")
+    before = dict(agents.load(folder, pixels).policy.image_encoders())["front"].state_dict()
+    for frozen in (True, False):
+        tuned = Lam.finetune(folder, both[0], pixels, seed=1, budget=1, freeze_encoder=frozen)
+        after = dict(tuned.policy.image_encoders())["front"].state_dict()
+        assert all(torch.equal(value, before[name]) for name, value in after.items()) == frozen
+    with pytest.raises(ValueError, match="2 processes cannot train with freeze_encoder=true: use one"):
+        Lam.finetune(folder, both[0], pixels, seed=1, run=Run(processes=2), freeze_encoder=True)
+    with pytest.raises(ValueError, match="encoder is not a setting of fine-tuning"):
+        Lam.finetune(folder, both[0], pixels, seed=1, encoder=str(encoder))
+
+
 def test_an_encoder_without_images_and_frozen_in_processes_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
     encoder = pretrain("masked-reconstruction", both[:1], seed=0, budget=1, batch_size=16).save(tmp_path / "encoder")
     with pytest.raises(ValueError, match="encoder is set, but observations have no images"):
