@@ -7,10 +7,11 @@ are read when a minibatch needs them. Datasets with compressed images are mapped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import gymnasium as gym
 import minari
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import torch
 
 from agents.data.sequences import Sequences, Steps, concatenate, read_windows
 from agents.data.spaces import brief
-from agents.types import Space, Tensors
+from agents.types import Env, Space, Tensors
 from demos.datasets.checksum import checksum, checksum_of
 from demos.datasets.episode import Episode
 from demos.datasets.metadata import environment_rate, plan_of, rate_of, require_dataset
@@ -26,6 +27,7 @@ from demos.datasets.reading import episodes_of
 from demos.datasets.statistics import Statistics, StatisticsSums
 from demos.datasets.tree import tree_leaves, tree_map
 from demos.datasets.windows import Windows
+from lam_envs.registration import TASKS, is_lam_env
 
 IN_MEMORY_BYTES = 2**30
 """Observations of more bytes than this stay in their files. Those in memory are there twice: as episodes, and
@@ -223,6 +225,25 @@ class DemonstrationData:
         """
         check_spaces(self._datasets[0], observation_space, action_space)
 
+    def check_task(self, env: Env) -> None:
+        """Check that the demonstrations show the task of an environment, as far as both are tasks of lam_envs.
+
+        Args:
+            env: Environment made by ``gym.make``.
+
+        Raises:
+            ValueError: A dataset shows another task.
+        """
+        spec = env.spec
+        expected = None if spec is None else _task(spec.id, spec.kwargs)
+        for dataset in self._datasets:
+            shown = _task_of(dataset)
+            if expected is not None and shown is not None and shown != expected:
+                raise ValueError(
+                    f"dataset {dataset.id} shows the task {shown}; this environment has the task {expected}: give "
+                    "demonstrations of that task"
+                )
+
     def iterate_episodes(self, numbers: Iterable[int] | None = None) -> Iterator[Episode]:
         """Yield episodes with all their parts: observations, actions, rewards, ends, infos.
 
@@ -371,6 +392,24 @@ def _origin(dataset: minari.MinariDataset) -> tuple[str | None, str | None]:
         return None, None
     robot = (plan.get("env_kwargs") or {}).get("robot")
     return str(plan["env_id"]), robot if isinstance(robot, str) else None
+
+
+def _task_of(dataset: minari.MinariDataset) -> str | None:
+    """Return the name of a dataset's task; None if it is not known, or not one of lam_envs."""
+    try:
+        plan = plan_of(dataset)
+    except ValueError:
+        return None
+    keywords = plan.get("env_kwargs")
+    return _task(plan["env_id"], keywords if isinstance(keywords, dict) else {})
+
+
+def _task(env_id: str, keywords: Mapping[str, object]) -> str | None:
+    """Return the name of the task of an environment; None if it is not one of lam_envs."""
+    if not is_lam_env(env_id):
+        return None
+    task = {**gym.registry[env_id].kwargs, **keywords}.get("task")
+    return task if isinstance(task, str) and task in TASKS else None
 
 
 def solved_step(episode: Episode) -> int | None:

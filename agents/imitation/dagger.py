@@ -18,6 +18,7 @@ from agents.imitation.bc import BCPolicy
 from agents.imitation.labels import LabeledSteps, Labels, demonstrated, joined
 from agents.imitation.learners import (
     BCLearnerSettings,
+    check_idle_steps,
     choose_settings,
     examples_of,
     fit_inputs,
@@ -158,10 +159,12 @@ class DAgger(PolicyAgent):
             expert: Policy that labels; by default the scripted expert of the environment's task.
 
         Raises:
-            ValueError: The demonstrations have other spaces, or the budget is too small for an episode.
+            ValueError: The demonstrations have other spaces or another task, the budget is too small for an episode,
+                or the setting ``idle_steps`` is given.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
+        check_idle_steps(self.spec.name, self.settings, env)
         self.begin(data, env, run, seed=seed, budget=budget)
         rollouts = rollout_env(env, seed)
         try:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import gymnasium as gym
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.data.demonstrations import Transitions
 from agents.imitation.dagger import DAgger, Iteration
@@ -51,6 +51,15 @@ class InterventionSettings(AgentSettings):
     )
     give_back: float = Field(0.15, ge=0.0, lt=1.0, description="Disagreement below which the person gives back.")
     reaction_steps: Count = Field(5, description="Steps over which the person averages; 5 are 0.25 s.")
+
+    @model_validator(mode="after")
+    def _check_gate(self) -> InterventionSettings:
+        if self.give_back >= self.takeover:
+            raise ValueError(
+                f"give_back is {self.give_back} and takeover {self.takeover}; expected a lower give_back: else the "
+                "person gives back at once, where the policy acts wrongly"
+            )
+        return self
 
 
 class HGDAggerSettings(InterventionSettings, BCLearnerSettings):

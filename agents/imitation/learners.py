@@ -20,7 +20,7 @@ from agents.imitation.sequence.diffusion import DiffusionAgent
 from agents.imitation.sequence.settings import SequenceSettings
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.loop import Examples, LoopSettings
-from agents.training.settings import AgentSettings
+from agents.training.settings import AgentSettings, read_settings
 from agents.types import Env, Space
 
 LearnerSettings: TypeAlias = SharedBCSettings | SequenceSettings
@@ -62,6 +62,24 @@ def choose_settings(
     """
     learner = given.get("learner")
     return _settings_with(own, learner) if isinstance(learner, str) and learner in LEARNERS else with_bc
+
+
+def check_idle_steps(name: str, settings: LearnerSettings, env: Env) -> None:
+    """Check that ``idle_steps`` of a learner is not given: an agent that collects labels learns from all of them.
+
+    Args:
+        name: Name of the agent.
+        settings: Its settings. Files of settings may have ``idle_steps``, which is for the learner alone.
+        env: Environment of the training.
+
+    Raises:
+        ValueError: It is given.
+    """
+    if isinstance(settings, SharedBCSettings):
+        return
+    usual = read_settings(name, type(settings), {}, env).idle_steps
+    if settings.idle_steps != usual:
+        raise ValueError(f"idle_steps is {settings.idle_steps}; agent {name} learns from all steps: remove it")
 
 
 def new_policy(

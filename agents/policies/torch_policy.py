@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
@@ -57,6 +57,15 @@ class TorchModel(nn.Module, ABC, Generic[BatchType]):
         return next(self.parameters()).device
 
 
+def _shapes_of(space: Space, name: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and the shape of each array of an observation, with names as ``tree_leaves`` has them."""
+    if isinstance(space, gym.spaces.Dict):
+        for key, part in space.spaces.items():
+            yield from _shapes_of(part, f"{name}/{key}" if name else key)
+    else:
+        yield name, space.shape or ()
+
+
 class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
     """Policy with its normalizer inside.
 
@@ -76,6 +85,7 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
+        self._shapes = dict(_shapes_of(observation_space))
 
     @abstractmethod
     def predict_action(
@@ -133,8 +143,8 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
             The action, or a batch of them, within the bounds of the action space; and the memory.
 
         Raises:
-            ValueError: An observation has another shape than the space, or the memory or ``episode_start`` another
-                number of rows than the observations.
+            ValueError: An observation lacks an entry or has another shape than the space; or its entries, the memory
+                or ``episode_start`` have different numbers of rows.
         """
         if self.training:
             self.eval()
@@ -173,17 +183,30 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         }
 
     def _is_batch(self, observation: Observation) -> bool:
-        """Return True if an observation has a batch axis in front."""
-        space = self.observation_space
-        name, values = next(iter(tree_leaves(observation)))
-        for key in name.split("/") if name else ():
-            space = space[key]  # type: ignore[index]  # a Dict
-        expected = space.shape or ()
-        if values.shape == expected:
-            return False
-        if values.shape[1:] == expected:
-            return True
-        raise ValueError(
-            f"observation {name or 'array'} has shape {values.shape}; expected {expected}, or "
-            f"(N, {', '.join(map(str, expected))})"
-        )
+        """Return True if an observation has a batch axis in front.
+
+        Raises:
+            ValueError: See :meth:`predict`.
+        """
+        arrays = dict(tree_leaves(observation))
+        rows = set()
+        for name, expected in self._shapes.items():
+            values = arrays.get(name)
+            if values is None:
+                given = ", ".join(key or "an array" for key in arrays) or "nothing"
+                raise ValueError(
+                    f"the observation has no {name or 'array'}; it has {given}: expected {self.observation_space}"
+                )
+            if values.shape == expected:
+                rows.add(-1)
+            elif values.shape[1:] == expected:
+                rows.add(len(values))
+            else:
+                raise ValueError(
+                    f"observation {name or 'array'} has shape {values.shape}; expected {expected}, or "
+                    f"(N, {', '.join(map(str, expected))})"
+                )
+        if len(rows) > 1:
+            shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+            raise ValueError(f"the observation has entries of the shapes {shapes}; expected equal numbers of rows")
+        return rows != {-1}

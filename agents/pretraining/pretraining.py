@@ -14,7 +14,7 @@ from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.provenance import PACKAGES
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import check_seed
+from agents.training.settings import check_budget, check_seed
 from agents.types import JsonObject
 from demos.collection.versions import library_versions
 
@@ -46,8 +46,7 @@ def pretrain(
     run = run or Run()
     kind, chosen = find_method(method), pretraining_settings(method, settings)
     check_seed(seed)
-    if budget is not None and budget < 1:
-        raise ValueError(f"the budget is {budget} epochs; expected at least 1")
+    check_budget(budget, "epochs")
     frames = Frames(datasets, with_actions=kind.uses_actions)
     record: JsonObject = {
         "datasets": frames.sources,

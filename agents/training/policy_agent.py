@@ -18,7 +18,7 @@ from agents.training.provenance import training_record
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import read_weights, save_agent
-from agents.training.settings import AgentSettings, check_seed, read_settings, recorded_settings
+from agents.training.settings import AgentSettings, check_budget, check_seed, read_settings, recorded_settings
 from agents.types import Array, Env, JsonObject, Memory, Observation, Space, Start
 
 Self = TypeVar("Self", bound="PolicyAgent")
@@ -68,16 +68,16 @@ class PolicyAgent(ABC):
         """Check the arguments of ``learn``, and record the training that begins.
 
         Raises:
-            ValueError: The demonstrations have other spaces, the seed is negative, the budget is below 1, or the run
-                has several processes.
+            ValueError: The demonstrations have other spaces or another task, the seed is negative, the budget is no
+                whole number of at least 1, or the run has several processes.
         """
         check_seed(seed)
-        if budget is not None and budget < 1:
-            raise ValueError(f"the budget is {budget} {self.spec.budget_unit}; expected at least 1")
+        check_budget(budget, self.spec.budget_unit)
         if run.processes > 1 and not self.spec.takes_processes:
             raise ValueError(f"agent {self.spec.name} is trained by one process; processes is {run.processes}")
         if demonstrations is not None:
             demonstrations.check_spaces(self.observation_space, self.action_space)
+            demonstrations.check_task(env)
         self.training = run.identity = training_record(
             self.spec.name, self.settings.model_dump(), env, demonstrations, seed=seed, budget=budget
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
 import gymnasium as gym
+import numpy as np
 import yaml
 from pydantic import (
     BaseModel,
@@ -214,6 +215,24 @@ def settings_section(env: Env | None) -> str:
         if keyword in spec.kwargs and spec.kwargs[keyword] != usual.get(keyword, parameters[keyword].default):
             return ""
     return spec.id.rpartition("-v")[0]
+
+
+def check_budget(budget: object, unit: str) -> None:
+    """Check that a budget is valid.
+
+    Args:
+        budget: Budget; None for the default.
+        unit: Its unit, such as ``epochs``.
+
+    Raises:
+        ValueError: It is no whole number, or below 1.
+    """
+    if budget is None:
+        return
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+        raise ValueError(f"the budget is {budget!r} {unit}; expected a whole number of at least 1")
+    if budget < 1:
+        raise ValueError(f"the budget is {budget} {unit}; expected at least 1")
 
 
 SEED_LIMIT = 2**32

@@ -59,7 +59,10 @@ def search_space(agent: str, changed: Mapping[str, object] | None = None) -> dic
     """
     path = settings_files().get(agent)
     search_ranges = dict(yaml.safe_load(path.read_text()).get(SEARCH) or {}) if path else {}
-    left = {name: dict(search_range) for name, search_range in search_ranges.items() if name not in (changed or {})}
+    fixed = set(changed or {})
+    if (changed or {}).get("ensembling"):
+        fixed.add("executed_actions")  # without effect: temporal ensembling executes one action of each chunk
+    left = {name: dict(search_range) for name, search_range in search_ranges.items() if name not in fixed}
     if not left:
         raise ValueError(
             f"agent {agent} has nothing to tune: its settings have no section {SEARCH!r}, or all of them are fixed"

@@ -284,6 +284,12 @@ def test_unknown_settings_and_foreign_demonstrations_are_refused(datasets: Any, 
         agents.make("bc", env).learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
     reach = make("LamReach-v0")
     greedy = agents.make("bc", reach, batch_size=1000)
+    with pytest.raises(ValueError, match=r"the budget is 1\.5 epochs; expected a whole number of at least 1"):
+        agents.make("bc", reach).learn(demos.load(ids["LamReach-v0"], root), reach, seed=0, budget=1.5)
+    with pytest.raises(ValueError, match="the budget is '3' epochs; expected a whole number"):
+        agents.make("lam", reach).learn(demos.load(ids["LamReach-v0"], root), reach, seed=0, budget="3")
+    with pytest.raises(ValueError, match="no datasets: expected at least one"):
+        agents.make("lam", reach).learn([], reach, seed=0)
     with pytest.raises(ValueError, match="the budget is -3 epochs"):
         agents.make("bc", reach).learn(demos.load(ids["LamReach-v0"], root), reach, seed=0, budget=-3)
     with pytest.raises(ValueError, match="fewer than a minibatch of 1000"):

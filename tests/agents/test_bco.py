@@ -18,7 +18,7 @@ from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.data.relabeled import RelabeledDemonstrations
 from agents.imitation.observation import bco
 from agents.imitation.observation.bco import BCO
-from agents.imitation.observation.inverse_dynamics import InverseInputs
+from agents.imitation.observation.inverse_dynamics import ROBOT_PARTS, InverseInputs
 from demos.datasets.episode import Episode
 
 from ..conftest import Make
@@ -189,6 +189,9 @@ def test_the_inverse_dynamics_see_the_robot_alone(make: Make) -> None:
     assert inputs(before, after).sum() == 9
     with pytest.raises(ValueError, match="robot_parts is wheel; expected some of gripper, object, tool"):
         InverseInputs.of(env, ("wheel",))
+    with pytest.raises(ValueError, match="robot_parts is griper; expected some of gripper, object, tool"):
+        InverseInputs.of(env, ("tool", "griper"))
+    assert InverseInputs.of(env, ROBOT_PARTS).indices == inputs.indices
     assert InverseInputs.of(make("LamReachGoal-v0"), ("tool",)).parts == ("observation",)
 
 

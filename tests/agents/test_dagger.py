@@ -14,6 +14,7 @@ import demos
 from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.data.joined import JoinedExamples
 from agents.imitation.labels import Labels
+from agents.imitation.learners import check_idle_steps
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.checkpoints import read_state, write_state
 from agents.training.provenance import effective_settings
@@ -241,6 +242,18 @@ def test_settings_are_those_of_the_learner(make: Make) -> None:
         agents.make("dagger", env, learner="act", hidden_sizes=[8])
     with pytest.raises(ValueError, match="learner of agent dagger is 'gail'; expected 'bc', 'bc-rnn', 'act' or"):
         agents.make("dagger", env, learner="gail")
+
+
+def test_steps_after_success_cannot_be_left_out(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0")
+    agent = agents.make("dagger", env, **LEARNERS["act"], idle_steps=3)
+    with pytest.raises(ValueError, match="idle_steps is 3; agent dagger learns from all steps: remove it"):
+        agent.learn(demos.load(ids["LamReach-v0"], root), env, seed=0)
+    assert agents.load(agent.save(tmp_path / "agent"), env).settings.idle_steps == 3
+    # The file of settings of images has it for the learner.
+    pixels = make("LamReachPixels-v0", image_width=24, image_height=24)
+    check_idle_steps("dagger", agents.make("dagger", pixels, **LEARNERS["act"]).settings, pixels)
 
 
 @pytest.mark.slow

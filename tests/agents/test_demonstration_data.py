@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
@@ -59,6 +60,19 @@ def test_a_training_opens_its_data_file_once(
     opened = opened_data_files(monkeypatch)
     agent.learn(reach, env, seed=0, budget=budget)
     assert len(opened) == 1
+
+
+def test_demonstrations_of_another_task_are_refused_though_spaces_are_equal(make: Make, tmp_path: Path) -> None:
+    small = {"image_width": 24, "image_height": 24, "max_episode_steps": 2}
+    shown = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=small, keep_failures=True, root=tmp_path)
+    env, same = make("LamGraspPixels-v0", **small), make("LamReachPixels-v0", **small)
+    assert env.observation_space == same.observation_space
+    with pytest.raises(ValueError, match="shows the task reach; this environment has the task grasp"):
+        agents.make("bc", env).learn(shown, env, seed=0)
+    data = DemonstrationData(shown)
+    data.check_task(same)
+    data.check_task(make("LamGraspPixels-v0", **small, task="reach"))
+    data.check_task(gym.make("CartPole-v1"))
 
 
 def test_data_that_were_read_are_not_read_again(reach: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,8 @@ def test_a_policy_remembers_interventions_and_begins_a_new_chunk_after_them(
 def test_settings_are_those_of_the_learner(make: Make) -> None:
     env = make("LamReach-v0")
     assert "learner" not in agents.make("hg-dagger", env, learner="bc").settings.model_dump()
+    with pytest.raises(ValueError, match=r"give_back is 0.4 and takeover 0.4; expected a lower give_back"):
+        agents.make("hg-dagger", env, give_back=0.4)
     chosen = agents.make("hg-dagger", env, learner="act", executed_actions=2, takeover=0.5).settings
     assert (chosen.learner, chosen.executed_actions, chosen.takeover) == ("act", 2, 0.5)
     with pytest.raises(ValueError, match="unknown setting 'hidden_sizes' of agent hg-dagger"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
@@ -114,7 +115,9 @@ def test_the_weights_that_are_saved_are_validated() -> None:
     assert final == pytest.approx(min(losses), abs=1e-5)
 
 
-def test_the_generators_of_gpus_are_part_of_the_state_where_pytorch_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generators_of_gpus_are_part_of_the_state_where_pytorch_uses_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert "cuda" not in generators()
     current = torch.tensor([1, 2], dtype=torch.uint8)
     restored: dict[int, torch.Tensor] = {}
@@ -188,3 +191,20 @@ def test_a_policy_predicts_for_one_observation_and_for_a_batch_within_bounds() -
     assert policy.predict(rows[0], memory, episode_start=[True])[1] == 1
     with pytest.raises(ValueError, match=r"observation array has shape \(4,\); expected \(3,\), or \(N, 3\)"):
         policy.predict(rows[0, :1].repeat(4))
+
+
+def test_each_entry_of_an_observation_is_checked() -> None:
+    space = gym.spaces.Dict({"a": gym.spaces.Box(-1.0, 1.0, (3,)), "b": gym.spaces.Box(-1.0, 1.0, (2,))})
+    policy = Constant()
+    TorchPolicy.__init__(policy, space, ACTIONS)
+    policy.layer = torch.nn.Linear(3, 2)
+    one, several, wide = np.zeros(3, np.float32), np.zeros((4, 2), np.float32), np.zeros(4, np.float32)
+    for observation, message in (
+        ({"a": one}, "the observation has no b; it has a: expected Dict"),
+        ({"b": several, "c": one}, "the observation has no a; it has b, c: expected Dict"),
+        (one, "the observation has no a; it has an array"),
+        ({"a": one, "b": wide}, r"observation b has shape \(4,\); expected \(2,\), or \(N, 2\)"),
+        ({"a": one, "b": several}, r"has entries of the shapes a \(3,\), b \(4, 2\); expected equal numbers of rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            policy.predict(observation)

@@ -98,6 +98,11 @@ def test_a_killed_study_resumes(datasets: Any, tmp_path: Path) -> None:
     assert "--config learning_rate=" in done.stdout
 
 
+def test_executed_actions_are_not_tuned_with_temporal_ensembling() -> None:
+    assert "executed_actions" in tuning.search_space("act", {"ensembling": False})
+    assert "executed_actions" not in tuning.search_space("act", {"ensembling": True})
+
+
 def test_files_and_settings_that_cannot_be_tuned_are_refused_first(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     (tmp_path / "notes.txt").write_text("my notes, which are no database")

@@ -30,7 +30,7 @@ from agents.training.provenance import training_record, training_versions
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import save_agent
-from agents.training.settings import check_seed
+from agents.training.settings import check_budget, check_seed
 from agents.types import Env, JsonObject
 
 
@@ -187,9 +187,8 @@ class Lam(PolicyAgent):
     ) -> None:
         """Train the network from scratch; or further, with the share of each group of sources, and a record of it."""
         check_seed(seed)
+        check_budget(budget, self.spec.budget_unit)
         epochs = self.settings.epochs if budget is None else budget
-        if epochs < 1:
-            raise ValueError(f"the budget is {epochs} epochs; expected at least 1")
         start = None if further is None else self.policy.network
         # A model that is trained further keeps its weights.
         encoder = load_encoder(self.settings) if start is None else None
@@ -323,7 +322,14 @@ def _environments(env: Env | Sequence[Env]) -> list[Env]:
 
 
 def _datasets(demonstrations: Demonstrations) -> list[minari.MinariDataset]:
-    """Return the datasets of demonstrations."""
+    """Return the datasets of demonstrations.
+
+    Raises:
+        ValueError: There is none.
+    """
     if isinstance(demonstrations, DemonstrationData):
         return list(demonstrations.datasets)
-    return list(demonstrations) if isinstance(demonstrations, Sequence) else [demonstrations]
+    datasets = list(demonstrations) if isinstance(demonstrations, Sequence) else [demonstrations]
+    if not datasets:
+        raise ValueError("no datasets: expected at least one")
+    return datasets

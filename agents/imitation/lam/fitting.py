@@ -77,8 +77,16 @@ def prepare(
         start: Network that has the first weights; None for a training from scratch.
 
     Raises:
-        ValueError: No environment has one of the masked features.
+        ValueError: No environment has one of the masked features; or an environment has images, and nothing to learn
+            from has any.
     """
+    if any(each.images for each in interfaces) and not any(each.interface.images for each in sources):
+        known = None if start is None else start.schema.cameras
+        if not known:
+            raise ValueError(
+                "an environment has images, and no dataset has any to learn from: add demonstrations with images, "
+                "such as of LamGraspPixels-v0, or use an environment without images"
+            )
     known_interfaces = [*(source.interface for source in sources), *interfaces]
     if start is None:
         _check_masked(settings.masked_features, [each.layout for each in known_interfaces])

@@ -9,6 +9,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.relabeled import RelabeledDemonstrations
 from agents.imitation.bc import BCSettings, BehaviorCloning
 from agents.imitation.observation.inverse_dynamics import (
+    ROBOT_PARTS,
     InverseInputs,
     Rows,
     fit_inverse_dynamics,
@@ -40,7 +41,7 @@ class BCOSettings(BCSettings):
         0.5, description="Rollout steps of the policy in each iteration, as a fraction of ``exploration_steps``."
     )
     robot_parts: tuple[str, ...] = Field(
-        ("tool", "gripper", "joint"),
+        ROBOT_PARTS,
         description="Parts whose features the inverse dynamics use: the agent-specific state of the paper.",
     )
     inverse_hidden_sizes: OptionalLayers = Field(

@@ -23,6 +23,8 @@ from demos.datasets.statistics import Statistics, array_statistics
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 Rows = npt.NDArray[np.float32]
+ROBOT_PARTS = ("tool", "gripper", "joint")
+"""Parts whose features are used by default; not every robot or control has all of them."""
 BATCH = 4096
 """Steps in one forward pass."""
 
@@ -50,7 +52,8 @@ class InverseInputs:
             robot_parts: Parts whose features are used, such as ``gripper`` for ``gripper/width``.
 
         Raises:
-            ValueError: The observations have no numbers besides images and instructions, or no such features.
+            ValueError: The observations have no numbers besides images and instructions, or no such features; or a
+                part has no features and is not in :data:`ROBOT_PARTS`.
         """
         found = {
             name: part
@@ -70,17 +73,19 @@ class InverseInputs:
             raise ValueError(
                 f"the observations have {shapes}; expected a vector of {layout.size} features: remove wrappers"
             )
+        known = {feature.partition("/")[0] for feature in layout}
+        unknown = sorted(set(robot_parts) - known - set(ROBOT_PARTS))
+        if unknown or not known & set(robot_parts):
+            raise ValueError(
+                f"robot_parts is {', '.join(unknown or robot_parts) or 'empty'}; expected some of "
+                f"{', '.join(sorted(known))}"
+            )
         indices = [
             index
             for feature, part in layout.items()
             if feature.partition("/")[0] in robot_parts
             for index in range(part.slice.start, part.slice.stop)
         ]
-        if not indices:
-            raise ValueError(
-                f"robot_parts is {', '.join(robot_parts) or 'empty'}; expected some of "
-                f"{', '.join(sorted({feature.partition('/')[0] for feature in layout}))}"
-            )
         return cls((name,), indices)
 
     def __call__(self, before: Observation, after: Observation) -> Rows:

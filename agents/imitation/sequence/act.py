@@ -44,7 +44,9 @@ class ACTSettings(SequenceSettings):
         "policies learn from images in fewer epochs.",
     )
     ensembling: bool = Field(
-        False, description="Temporal ensembling: predict a chunk at each step, and act by the mean of all chunks."
+        False,
+        description="Temporal ensembling: predict a chunk at each step, and act by the mean of all chunks. "
+        "``executed_actions`` has no effect then.",
     )
     ensembling_decay: NotNegative = Field(
         0.01, description="Decay m of the weights exp(-m i) of temporal ensembling; the oldest chunk has i = 0."

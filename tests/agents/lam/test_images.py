@@ -168,6 +168,11 @@ def test_finetuning_can_freeze_the_encoder_of_the_model_and_takes_no_other(
         Lam.finetune(folder, both[0], pixels, seed=1, encoder=str(encoder))
 
 
+def test_images_are_not_seen_without_demonstrations_that_have_any(both: Any, make: Make) -> None:
+    with pytest.raises(ValueError, match="an environment has images, and no dataset has any to learn from"):
+        learned(make("LamReachPixels-v0", **IMAGES), both[1])
+
+
 def test_an_encoder_without_images_and_frozen_in_processes_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
     encoder = pretrain("masked-reconstruction", both[:1], seed=0, budget=1, batch_size=16).save(tmp_path / "encoder")
     with pytest.raises(ValueError, match="encoder is set, but observations have no images"):
