@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from demos.runtime.console import clear_errors, console
 
 if TYPE_CHECKING:
     import minari  # late: not every command needs it
+
+    from agents.explain.failure.monitor import Monitor
 
 
 def explain(
@@ -48,7 +51,7 @@ def explain(
     The page shows how sure the agent is, how far each state is from the demonstrations, which features, words and
     regions of images moved its action, and which demonstrations are nearest.
     """
-    with clear_errors():
+    with clear_errors("interrupted; nothing is saved"):
         from agents.explain import explaining
         from agents.explain.failure.monitor import Monitor
         from agents.explain.live_monitor import saved_monitor
@@ -56,6 +59,9 @@ def explain(
         explaining.check_path(out)
         source = find_source(agent, agent_class)
         environment = make_trained_env(source, env, env_kwargs)
+        fitted = Monitor.load(source.location) if monitor is None else saved_monitor(monitor)
+        if not method or "failure" in method:
+            ensemble = ensemble_of(fitted, ensemble)
         explained, *others = (
             load_source(each, environment, allow_pickle=allow_pickle)
             for each in (source, *(find_source(name, agent_class) for name in ensemble))
@@ -67,7 +73,7 @@ def explain(
             demonstrations=demonstrations_of(explained, environment, demonstrations, root),
             ensemble=others,
             methods=method,
-            monitor=Monitor.load(source.location) if monitor is None else saved_monitor(monitor),
+            monitor=fitted,
             progress=True,
         )
         environment.close()
@@ -77,21 +83,48 @@ def explain(
                 console.print(f"{name}: not available: {found['unavailable']}", soft_wrap=True, markup=False)
 
 
-def demonstrations_of(agent: Any, env: Env, given: str | None, root: Path | None) -> minari.MinariDataset | str:
-    """Load the dataset that is given, or the one that the agent learned from; return why there is none otherwise."""
+def ensemble_of(monitor: Monitor | None, given: list[str]) -> list[str]:
+    """Return the agents to compare with: those that are given, or those that the monitor was fitted with.
+
+    Raises:
+        ValueError: Others are given than those of the monitor, to which its thresholds belong.
+    """
+    recorded = None if monitor is None else monitor.origin.get("ensemble")
+    if not isinstance(recorded, list):
+        return given
+    if given and {Path(find_source(each).location).resolve() for each in given} != {
+        Path(find_source(str(each)).location).resolve() for each in recorded
+    }:
+        raise ValueError(
+            f"--ensemble {', '.join(given)}: the monitor was fitted with {', '.join(map(str, recorded)) or 'none'}. "
+            "Remove --ensemble, fit a monitor with it, or choose other methods than failure by --method"
+        )
+    return [str(each) for each in recorded]
+
+
+def demonstrations_of(
+    agent: Any, env: Env, given: str | None, root: Path | None
+) -> Sequence[minari.MinariDataset] | str:
+    """Load the dataset that is given, or those that the agent learned from and that fit the environment.
+
+    Returns:
+        The datasets, or the reason why there are none.
+    """
     import demos
     from agents.training.policy_agent import PolicyAgent
 
     if given is not None:
-        return demos.load(given, root)
+        return [demos.load(given, root)]
     training = (agent.training if isinstance(agent, PolicyAgent) else None) or {}
     learned = (training.get("demonstrations") or {}).get("id")
     if learned is None:
         return "the agent records no demonstrations to compare with: give them by --demos"
     try:
-        dataset = demos.load(str(learned), root)
+        datasets = [demos.load(each, root) for each in str(learned).split(", ")]
     except (OSError, ValueError):
         return f"dataset {learned} of the agent's training cannot be loaded: give --root, or a dataset by --demos"
-    if dataset.observation_space != env.observation_space or dataset.action_space != env.action_space:
+    spaces = (env.observation_space, env.action_space)
+    fitting = [each for each in datasets if (each.observation_space, each.action_space) == spaces]
+    if not fitting:
         return f"dataset {learned} has other observations or actions than this environment: give a dataset by --demos"
-    return dataset
+    return fitting

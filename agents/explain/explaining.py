@@ -13,7 +13,6 @@ import torch
 from gymnasium import spaces
 from rich.progress import track
 
-from agents.data.demonstrations import check_spaces
 from agents.data.spaces import parts_of
 from agents.explain.case import Case
 from agents.explain.failure.monitor import Monitor
@@ -64,6 +63,7 @@ class Report:
             The path.
 
         Raises:
+            FileExistsError: The path is a folder.
             ValueError: The path has another suffix, or the page would be larger than 20 MB.
         """
         target = check_path(Path(path))
@@ -81,10 +81,14 @@ def check_path(path: Path) -> Path:
     """Return the path of a page.
 
     Raises:
+        FileExistsError: It, or the JSON file beside it, is a folder.
         ValueError: It has another suffix than ``.html``.
     """
     if path.suffix != ".html":
         raise ValueError(f"invalid page {path}; expected a name that ends in .html")
+    for file in (path, path.with_suffix(".json")):
+        if file.is_dir():
+            raise FileExistsError(f"{file} is a folder: choose another name for the page")
     return path
 
 
@@ -93,7 +97,7 @@ def explain(
     env: Env,
     *,
     seed: int,
-    demonstrations: minari.MinariDataset | str | None = None,
+    demonstrations: minari.MinariDataset | Sequence[minari.MinariDataset] | str | None = None,
     ensemble: Iterable[Policy] = (),
     methods: Sequence[str] = (),
     monitor: Monitor | None = None,
@@ -105,14 +109,15 @@ def explain(
         agent: Agent.
         env: Environment with a time limit.
         seed: Seed of the reset.
-        demonstrations: Demonstrations to compare with; or the reason why there are none.
+        demonstrations: Demonstrations to compare with, one dataset or several; or the reason why there are none.
         ensemble: Agents that were trained alike with other seeds; their disagreement measures uncertainty.
         methods: Names of methods; by default all.
         monitor: Monitor that predicts failures; None without one.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: An unknown method; a negative seed; or observations, actions or demonstrations of another kind.
+        ValueError: An unknown method; a negative seed; observations, actions or demonstrations of another kind; or an
+            ensemble of another agent.
     """
     names = check_methods(methods)
     parts_of(env.observation_space)
@@ -120,11 +125,11 @@ def explain(
         raise ValueError(f"the actions are {env.action_space}; expected one array of numbers")
     missing: dict[str, str] = {}
     references = None
-    if isinstance(demonstrations, minari.MinariDataset):
-        check_spaces(demonstrations, env.observation_space, env.action_space)
-        references = References(demonstrations)
-    else:
+    if demonstrations is None or isinstance(demonstrations, str):
         missing["references"] = demonstrations or "there are no demonstrations to compare with: give a dataset"
+    else:
+        references = References(demonstrations)
+        references.data.check_spaces(env.observation_space, env.action_space)
     case = prepare(agent, env, trace_episode(agent, env, seed), references, missing, ensemble, monitor)
     explanations: JsonObject = {}
     images: list[str] = []
@@ -160,7 +165,17 @@ def prepare(
         missing: Reasons why something is missing; a reason for the policy function is added.
         ensemble: Agents that were trained alike with other seeds.
         monitor: Monitor that predicts failures; None without one.
+
+    Raises:
+        ValueError: The ensemble has another agent.
     """
+    ensemble, name = list(ensemble), spec_of(agent).name
+    for other in (spec_of(each).name for each in ensemble):
+        if other != name:
+            raise ValueError(
+                f"the ensemble has agent {other}; expected {name}, trained with other seeds: else actions differ for "
+                "other reasons than uncertainty"
+            )
     steps = list(range(0, len(trace), -(-len(trace) // MAX_EXPLAINED)))
     function = _function(agent, trace, missing)
     others = [function_of(each) for each in ensemble]

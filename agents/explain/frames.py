@@ -78,27 +78,28 @@ def demonstration_images(references: References, steps: Iterable[tuple[int, int]
     space = references.data.observation_space
     cameras = [name for name, part in parts_of(space).items() if is_image(part)]
     images: list[str] = []
-    env = None
+    environments: dict[int, Env] = {}
     try:
         for number, recorded in zip(wanted, references.data.iterate_episodes(wanted), strict=True):
             if cameras:
                 seen = recorded.observations[cameras[0]] if cameras[0] else recorded.observations
                 images += [jpeg(_channels_last(np.asarray(seen[step])), SMALL) for step in wanted[number]]
             elif STATE in recorded.infos:
-                if env is None:
-                    env = own_env(
-                        references.dataset, obs="state", render_mode="rgb_array",
+                source = references.data.episodes[number].dataset
+                if source not in environments:
+                    environments[source] = own_env(
+                        references.data.datasets[source], obs="state", render_mode="rgb_array",
                         render_width=SMALL, render_height=SMALL,
                     )  # fmt: skip
                 states = [recorded.infos[STATE][step] for step in wanted[number]]
-                images += [jpeg(frame, SMALL) for frame in state_frames(env, states)]
+                images += [jpeg(frame, SMALL) for frame in state_frames(environments[source], states)]
             else:
                 return []
     except ValueError:
         # A third party's dataset, whose environment cannot be made here.
         return []
     finally:
-        if env is not None:
+        for env in environments.values():
             env.close()
     return images
 

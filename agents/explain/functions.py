@@ -25,6 +25,9 @@ from demos.datasets.tree import tree_map
 KNOWN = (ActorCriticPolicy, DQNPolicy, SACPolicy)
 """Policies of Stable-Baselines3 whose outputs are known."""
 
+LEFT = "left"
+"""Actions left of the present chunk, in the memory of our policies that execute chunks."""
+
 
 class UnavailableError(ValueError):
     """Reason why a method cannot explain an agent."""
@@ -223,7 +226,7 @@ class SequenceFunction(PolicyFunction):
 class MemoryFunction(PolicyFunction):
     """Function of any other :class:`agents.policies.torch_policy.TorchPolicy` with continuous actions.
 
-    Its memory is held as it was: the function is one of the newest observation.
+    Its memory is held as it was, but without the rest of a chunk: the function is one of the newest observation.
 
     Args:
         policy: Policy.
@@ -237,6 +240,9 @@ class MemoryFunction(PolicyFunction):
         memory: Any = inputs.memory
         if memory is None:
             memory = self.policy.initial_memory(len(inputs.is_pad))
+        if isinstance(memory, dict) and LEFT in memory:
+            # Else it would execute the chunk that the agent has planned earlier, whatever is seen now.
+            memory = {**memory, LEFT: torch.zeros_like(memory[LEFT])}
         for _ in range(inputs.ahead + 1):
             action, memory = self.policy.predict_action(inputs.newest, memory)
         return action.flatten(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import gymnasium as gym
 import minari
 import numpy as np
 
-from agents.data.demonstrations import check_spaces
 from agents.explain.case import Case
 from agents.explain.explaining import prepare
 from agents.explain.failure.monitor import Monitor
@@ -72,7 +71,7 @@ def live_monitor(
     agent: Policy,
     env: Env,
     monitor: Monitor,
-    demonstrations: minari.MinariDataset,
+    demonstrations: minari.MinariDataset | Sequence[minari.MinariDataset],
     ensemble: Iterable[Policy] = (),
 ) -> LiveMonitor:
     """Return the monitor of an agent for episodes in an environment.
@@ -90,9 +89,10 @@ def live_monitor(
         UnavailableError: Uncertainty or distance of the agent cannot be measured while it acts.
         ValueError: The demonstrations have other observations or actions than the environment.
     """
-    check_spaces(demonstrations, env.observation_space, env.action_space)
+    references = References(demonstrations)
+    references.data.check_spaces(env.observation_space, env.action_space)
     trial: Trace = trace_episode(agent, gym.wrappers.TimeLimit(env, TRIAL_STEPS), seed=0)
-    case = prepare(agent, env, trial, References(demonstrations), {}, ensemble)
+    case = prepare(agent, env, trial, references, {}, ensemble)
     gap = gap_of(case.needs_function(), trial)
     live = LiveMonitor(monitor, case, gap)
     live(trial.observations[0], trial.memories[0])  # an agent that cannot be monitored is refused here

@@ -58,9 +58,7 @@ def monitor(
     A logistic regression predicts from uncertainty and distance up to each step whether the episode fails. It is
     evaluated in episodes with other seeds. `agents explain` shows its prediction.
     """
-    with clear_errors():
-        import minari
-
+    with clear_errors("interrupted; nothing is saved"):
         from agents.explain.command import demonstrations_of
         from agents.explain.explaining import prepare
         from agents.explain.failure.figure import write_figure
@@ -75,6 +73,10 @@ def monitor(
             raise ValueError(
                 f"the folder of the pretrained agent {agent} is read-only: give a folder for the monitor by --out"
             )
+        folder = out or source.folder
+        for target in (folder, *folder.parents):
+            if target.exists() and not target.is_dir():
+                raise FileExistsError(f"{target} is a file: choose a folder for the monitor by --out")
         environment = make_trained_env(source, env, env_kwargs)
         horizon = horizon_of(environment)
         known, *others = (
@@ -82,7 +84,7 @@ def monitor(
             for each in (source, *(saved_source(name, "compare with") for name in ensemble))
         )
         found = demonstrations_of(known, environment, demonstrations, root)
-        if not isinstance(found, minari.MinariDataset):
+        if isinstance(found, str):
             raise ValueError(found)
         references = References(found)
         each = monitored(
@@ -101,10 +103,9 @@ def monitor(
             "first_seed": seed,
             "episodes": episodes,
             "failures": sum(episode.failed for episode in each[:episodes]),
-            "demonstrations": found.id,
+            "demonstrations": references.data.id,
             "ensemble": list(ensemble),
         }
-        folder = out or source.folder
         folder.mkdir(parents=True, exist_ok=True)
         path = replace(fitted, origin=origin, report=report).save(folder)
         write_figure(report, folder / MONITOR_FIGURE)
@@ -178,5 +179,6 @@ def predictor(folder: Path, given: str | None, root: Path | None, agent: Policy,
     learned = given or fitted.origin.get("demonstrations")
     if not isinstance(learned, str):
         raise ValueError(f"the monitor in {folder} records no demonstrations to compare with: give them by --demos")
+    datasets = [demos.load(each, root) for each in ([given] if given else learned.split(", "))]
     others = [load_source(saved_source(name, "compare with"), env) for name in fitted.origin.get("ensemble") or ()]
-    return live_monitor(agent, env, fitted, demos.load(learned, root), others)
+    return live_monitor(agent, env, fitted, datasets, others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ class References:
     """Steps of demonstrations.
 
     Args:
-        dataset: Dataset of Minari.
+        datasets: Dataset of Minari, or several.
         max_steps: Largest number of steps that count.
 
     Attributes:
@@ -77,9 +77,10 @@ class References:
         steps: Number of each step in its episode, shape (M,).
     """
 
-    def __init__(self, dataset: minari.MinariDataset, max_steps: int = MAX_STEPS) -> None:
-        self.dataset = dataset
-        self.data = DemonstrationData(dataset)
+    def __init__(
+        self, datasets: minari.MinariDataset | Sequence[minari.MinariDataset], max_steps: int = MAX_STEPS
+    ) -> None:
+        self.data = DemonstrationData(datasets)
         lengths = [episode.length for episode in self.data.episodes]
         total = sum(lengths)
         parts = parts_of(self.data.observation_space).values()

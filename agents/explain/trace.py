@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.explain.functions import Inputs
+from agents.explain.functions import LEFT, Inputs
 from agents.types import Action, Array, Env, Memory, Observation, Start
 from demos.collection.recording import Policy, rollout
 from demos.datasets.episode import SUCCESS, instruction_in
 from demos.datasets.tree import tree_map
+
+EXPORTED_LEFT = f"memory_{LEFT}"
+"""Name of the same number in the memory of an exported policy."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Trace:
     def planned(self, step: int) -> int:
         """Return the step at which the action of a step was decided on: an earlier one within a chunk.
 
-        Our policies that execute chunks have ``left`` in their memory, the actions left of the present chunk.
+        Our policies that execute chunks have the actions left of the present chunk in their memory.
         """
         while step and _left(self.memories[step]) > 0:
             step -= 1
@@ -80,9 +83,9 @@ class Trace:
 
 
 def _left(memory: Memory) -> int:
-    if not (isinstance(memory, dict) and "left" in memory):
-        return 0
-    return int(np.asarray(memory["left"]).reshape(-1)[0])
+    names = (LEFT, EXPORTED_LEFT)
+    name = next((name for name in names if isinstance(memory, dict) and name in memory), None)
+    return 0 if name is None else int(np.asarray(memory[name]).reshape(-1)[0])
 
 
 def _is_state(memory: Memory) -> bool:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ from typer.testing import CliRunner
 import agents
 import demos
 from agents.__main__ import app
+from agents.explain.command import demonstrations_of
 from agents.explain.explaining import Report, explain
+from agents.explain.failure.monitor import Monitor
+from agents.explain.frames import demonstration_images
 from agents.explain.functions import function_of
 from agents.explain.methods import METHODS, find_method
+from agents.explain.methods.uncertainty import disagreement
+from agents.explain.references import References
 from agents.explain.trace import trace_episode
 from agents.policies.torch_policy import TorchPolicy
 from lam_envs.observation.instructions import decode_instruction
@@ -201,6 +207,19 @@ def test_a_policy_with_a_memory_of_its_own_is_explained_where_it_planned(make: M
     assert report.content["explanations"]["features"]["facts"]["largest_relative_error"] <= 0.02
 
 
+def test_policies_are_compared_by_what_they_plan_now_within_a_chunk_too(make: Make) -> None:
+    env = make("LamReach-v0", max_episode_steps=4)
+    first, second = agents.make("lam", env, width=16), scrambled("lam", env, {"width": 16})
+    trace = trace_episode(second, env, 0)
+    assert [trace.planned(step) for step in range(4)] == [0] * 4
+    members = [function for function in map(function_of, (first, second)) if function is not None]
+    assert min(disagreement(members, trace, step) for step in range(4)) > 0.0
+    assert members[1].features(trace.inputs(2, 1)).shape[0] == 1
+    # The memory of an exported policy has another name.
+    exported = replace(trace, memories=[None, *({"memory_left": np.array(left)} for left in (1, 0, 1))])
+    assert [exported.planned(step) for step in range(4)] == [0, 0, 2, 2]
+
+
 def test_without_captum_the_other_explanations_remain(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     env = make("LamReach-v0", max_episode_steps=2)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -215,6 +234,8 @@ def test_other_trainings_show_where_they_differ(make: Make) -> None:
     found = report.content["explanations"]["uncertainty"]
     assert "2 policies" in found["text"]
     assert min(found["steps"]) > 0.0
+    with pytest.raises(ValueError, match="the ensemble has agent random; expected "):
+        explain(Plain(env), env, seed=0, ensemble=[agents.make("random", env)], methods=["uncertainty"])
 
 
 @pytest.mark.parametrize(
@@ -271,6 +292,32 @@ def test_the_command_writes_a_page_that_loads_nothing_and_json(run: tuple[Path, 
     assert len(content["explanations"]["neighbors"]["steps"][0]) == 3
 
 
+def test_a_monitor_brings_its_ensemble_and_takes_no_other(run: tuple[Path, Path], tmp_path: Path) -> None:
+    agent, member = (Path(shutil.copytree(run[1], tmp_path / name)) for name in ("agent", "member"))
+    Monitor([0.0] * 7, [1.0] * 7, [0.0] * 7, 0.0, 0.5, 6, origin={"ensemble": [str(member)]}).save(agent)
+    done = command(run, tmp_path / "page.html", "--method", "uncertainty", "--method", "failure", agent=agent)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "page.json").read_text())["explanations"]
+    assert "2 policies" in found["uncertainty"]["text"]
+    refused = command(run, tmp_path / "page.html", "--ensemble", str(run[1]), agent=agent)
+    assert refused.exit_code == 2
+    assert f"the monitor was fitted with {member}" in " ".join(refused.output.split())
+    other = command(run, tmp_path / "page.html", "--ensemble", str(run[1]), "--method", "uncertainty", agent=agent)
+    assert other.exit_code == 0, other.output
+
+
+def test_those_of_several_datasets_that_fit_are_compared_with(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env, agent = make("LamReach-v0"), agents.make("bc", make("LamReach-v0"))
+    agent.training = {"demonstrations": {"id": ", ".join([ids["LamGrasp-v0"], ids["LamReach-v0"]])}}
+    (found,) = demonstrations_of(agent, env, None, root)
+    assert not isinstance(found, str)
+    assert found.id == ids["LamReach-v0"]
+    references = References([found, found])
+    assert len(references.data.episodes) == 12
+    assert len(demonstration_images(references, [(0, 0), (7, 0)])) == 2
+
+
 def test_a_damaged_run_has_a_clear_error(run: tuple[Path, Path], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(run[1], damaged)
@@ -286,6 +333,9 @@ def test_a_page_needs_the_suffix_of_one(run: tuple[Path, Path], tmp_path: Path) 
     result = command(run, tmp_path / "page.txt", "--method", "distance")
     assert result.exit_code == 2
     assert ".html" in result.output
+    (tmp_path / "folder.html").mkdir()
+    refused = command(run, tmp_path / "folder.html", agent=tmp_path / "none")
+    assert "folder.html is a folder: choose another name" in " ".join(refused.output.split())
 
 
 @pytest.mark.slow

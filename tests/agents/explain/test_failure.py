@@ -112,6 +112,16 @@ def test_numbers_of_the_command_are_checked_before_an_agent_is_loaded(
     assert message in " ".join(refused.stderr.split())
 
 
+def test_a_file_in_place_of_the_folder_is_refused_before_the_episodes(make: Make, tmp_path: Path) -> None:
+    folder = agents.make("bc", make("LamReach-v0"), hidden_sizes=[8]).save(tmp_path / "agent")
+    (tmp_path / "notes").write_text("mine")
+    for out in ("notes", "notes/monitor"):
+        command = ["monitor", str(folder), "--env", "LamReach-v0", "--out", str(tmp_path / out)]
+        refused = CliRunner().invoke(app, command)
+        assert refused.exit_code == 2, refused.output
+        assert "notes is a file: choose a folder for the monitor by --out" in " ".join(refused.stderr.split())
+
+
 def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_path: Path) -> None:
     root, ids = datasets
     dataset, env = demos.load(ids["LamReach-v0"], root), make("LamReach-v0", max_episode_steps=6)
