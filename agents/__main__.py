@@ -179,7 +179,7 @@ def evaluate(
         last = min(episode_seconds + GRACE_SECONDS, threading.TIMEOUT_MAX)
         faulthandler.dump_traceback_later(last, exit=True, file=sys.__stderr__ or sys.stderr)
 
-    with clear_errors():
+    with clear_errors("interrupted; nothing is saved"):
         # Only what is given: the environment is a part of what is measured.
         environment = make_env(env, **parse_keywords(env_kwargs, "--env-kwargs"))
         source, settings = find_source(agent, agent_class), read_settings(config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from agents.registry import load
 from agents.training.arguments import SavedAgent
 from agents.training.saving.sources import FILES, find_source, load_source, make_trained_env, saved_source
 from demos.runtime.console import clear_errors, console
-from demos.runtime.web.access import is_loopback, new_token
+from demos.runtime.web.access import Address, is_loopback, new_token
 
 ServedAgent = Annotated[
     str,
@@ -53,7 +52,7 @@ def export(
     The folder gets `model.onnx`, a JSON file that describes its inputs and outputs, and a README with a loop that
     runs it. The exported policy is compared with the agent in two episodes first.
     """
-    with clear_errors():
+    with clear_errors("interrupted; nothing is saved"):
         from agents.deployment.export.exporting import export as export_policy
         from agents.training.policy_agent import PolicyAgent
 
@@ -92,11 +91,12 @@ def serve(
     Each connection has its own memory: a client connects again for a new episode. The environment variable
     LAM_ENVS_API_KEY holds the key; without it, a key is made and printed. End the program with Ctrl-C.
     """
-    with clear_errors():
+    with clear_errors("interrupted"):
         from agents.deployment.remote import API_KEY
         from agents.deployment.remote.names import read_names
         from agents.deployment.remote.server import PolicyServer, metadata_of
 
+        address = Address(host, port)
         source = find_source(agent)
         if source.kind not in FILES:
             raise ValueError(
@@ -113,8 +113,7 @@ def serve(
         metadata = metadata_of(source.folder, environment)
         server = PolicyServer(loaded, environment, metadata, api_key=key, names=server_names)
         environment.close()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family) as listening:
+        with address.listen() as listening:
             shown = f"[{host}]" if ":" in host else host
             console.print(f"serving {agent} at ws://{shown}:{listening.getsockname()[1]}", soft_wrap=True)
             server.run(listening)

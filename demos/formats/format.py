@@ -108,7 +108,8 @@ def atomic_output(target: Path, marker: str | None, *, overwrite: bool) -> Itera
             raise FileExistsError(f"{target} exists; choose another path, or overwrite it")
         if target.is_dir() if marker is None else not (target / marker).is_file():
             raise FileExistsError(
-                f"{target} is not a dataset of this format and is not replaced; choose another path"
+                f"{target} is {'a folder' if marker is None else f'not a folder with {marker}'} and is not replaced; "
+                "choose another path"
             )
     target.parent.mkdir(parents=True, exist_ok=True)
     writing, replaced = (target.with_name(f".{target.name}.{os.getpid()}.{name}") for name in ("writing", "replaced"))

@@ -24,15 +24,18 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def clear_errors(interrupted: str = "interrupted; finished parts are saved") -> Iterator[None]:
     """Turn Ctrl-C, and errors that our functions document, into one line and an exit code.
 
     Errors from a user's own code keep their traceback; with ``LAM_ENVS_TRACEBACK=1`` all errors do.
+
+    Args:
+        interrupted: Line for Ctrl-C.
     """
     try:
         yield
     except KeyboardInterrupt:
-        errors.print("interrupted; finished parts are saved")
+        errors.print(interrupted)
         raise typer.Exit(130) from None
     except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError, gymnasium.error.Error) as error:
         traceback_text = "".join(traceback.format_exception(error))

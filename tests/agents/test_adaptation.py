@@ -198,6 +198,27 @@ def test_given_demonstrations_replace_those_of_the_expert(reach: Any, make: Make
         adapt(root / "bc", env, home, demonstrations=own, replay=dataset, budget=3, **FEW)
 
 
+def test_arguments_are_checked_before_the_episodes_and_leave_no_checkpoint(
+    reach: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, root = reach
+    env, home = make("LamReach-v0", **DELAYED), make("LamReach-v0")
+    monkeypatch.delattr(adapting, "successes")
+    few = {"replay": dataset, "run": Run(tmp_path), **FEW}
+    for keywords, message in (
+        ({"method": "queries", "budget": 39}, "the budget is 39 labels"),
+        ({"demonstrations": dataset, "budget": 5}, "has 4 episodes; the budget is 5"),
+        ({"budget": 1.5}, r"the budget is 1\.5 demonstrations; expected a whole number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            adapt(root / "bc", env, home, **few, **keywords)
+    with pytest.raises(ValueError, match="the budget is 39 steps"):
+        adapt(root / "bc", env, home, method="reward", budget=39, run=Run(tmp_path))
+    with pytest.raises(ValueError, match="agent ppo cannot be trained further on labels"):
+        adapt(root / "ppo", env, home, **few)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_errors_say_what_to_do(reach: Any, make: Make) -> None:
     dataset, root = reach
     env, home = make("LamReach-v0", **DELAYED), make("LamReach-v0")

@@ -13,11 +13,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import agents
 import demos
 from agents.__main__ import app
+from agents.training.arguments import training_run
+from agents.training.run import CHECKPOINT
+from demos.runtime.console import clear_errors
 
 from ..conftest import Make
 
@@ -38,6 +42,24 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
         assert evaluated.exit_code == 0, evaluated.stderr
         assert "success rate" in evaluated.stdout
         assert "seeds 1000 to 1001" in evaluated.stdout
+
+
+def test_overwrite_starts_a_training_from_scratch(tmp_path: Path) -> None:
+    out = tmp_path / "bc"
+    for overwrite in (False, True):
+        folder = out.with_name("bc.training")
+        folder.mkdir(exist_ok=True)
+        (folder / CHECKPOINT).write_bytes(b"unfinished")
+        run = training_run(out, device="cpu", episodes=0, overwrite=overwrite)
+        assert run.folder == folder
+        assert (folder / CHECKPOINT).exists() is not overwrite
+
+
+def test_ctrl_c_reports_what_holds_for_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, expected in (((), "finished parts are saved"), (("interrupted; nothing is saved",), "nothing is")):
+        with pytest.raises(typer.Exit), clear_errors(*given):
+            raise KeyboardInterrupt
+        assert expected in capsys.readouterr().err
 
 
 def test_a_saved_agent_is_shown(datasets: Any, make: Make, tmp_path: Path) -> None:
@@ -95,6 +117,7 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         (["train", "bc", *train, "--config", "env=3"], "--config env: no agent has such a setting"),
         (["train", "bc", *train, "--device", "bogus"], "device is 'bogus'; expected one of auto, cpu, cuda"),
         (["train", "bc", *train, "--config", "epoch=2"], "unknown setting 'epoch'"),
+        (["serve", "bc", "--port", "99999"], "port is 99999; expected 0 to 65535"),
         (["evaluate", "bc2", "--env", "LamReach-v0"], "unknown agent 'bc2'"),
         (["evaluate", "bc", "--env", "LamReach-v0"], "agent bc is not trained"),
         (["evaluate", "runs/no", "--env", "LamReach-v0"], "there is no folder runs/no"),

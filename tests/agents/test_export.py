@@ -280,6 +280,9 @@ def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, 
     again = CliRunner().invoke(app, ["export", str(tmp_path / "bc")])
     assert again.exit_code == 2
     assert "bc.onnx exists; choose another path" in again.stderr
+    (tmp_path / "notes").write_text("mine")
+    file = CliRunner().invoke(app, ["export", str(tmp_path / "bc"), "--out", str(tmp_path / "notes"), "--overwrite"])
+    assert "notes is not a folder with model.json and is not replaced" in " ".join(file.stderr.split())
     agents.make("bc", env).save(tmp_path / "untrained")
     unknown = CliRunner().invoke(app, ["export", str(tmp_path / "untrained")])
     assert "trained in environment None; give the environment by --env" in " ".join(unknown.stderr.split())

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import agents
-from agents.registry import AGENTS
+from agents.registry import AGENTS, MONITOR, MONITOR_FIGURE
 from benchmarks.suite.suite import learns
 
 from .sequence.small import SMALL as SMALL_SEQUENCES
@@ -141,6 +141,19 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(saved: Any, tm
     save_file({**whole, first: torch.full_like(whole[first], float("nan"))}, folder / WEIGHTS)
     with pytest.raises(ValueError, match=f"is damaged: {first} is NaN"):
         agents.load(folder, env)
+
+
+def test_a_monitor_is_replaced_with_the_agent_beside_it(saved: Any, tmp_path: Path) -> None:
+    _, env, folder = saved
+    agent = agents.load(folder, env)
+    for name in (MONITOR, MONITOR_FIGURE):
+        (folder / name).write_text("{}")
+    agent.save(folder)
+    assert {file.name for file in folder.iterdir()} == {DESCRIPTION, WEIGHTS}
+    (tmp_path / "monitors").mkdir()
+    (tmp_path / "monitors" / MONITOR).write_text("{}")
+    with pytest.raises(FileExistsError, match=f"holds '{MONITOR}', which is not part of a saved agent"):
+        agent.save(tmp_path / "monitors")
 
 
 def test_a_training_that_is_no_description_is_refused(saved: Any) -> None:

@@ -17,7 +17,7 @@ from agents.training.provenance import PACKAGES
 from agents.training.run import Run
 from agents.training.saving.storage import WEIGHTS
 from agents.training.saving.zoo import sha256
-from agents.training.settings import check_seed
+from agents.training.settings import check_budget, check_seed
 from agents.types import Env, JsonObject
 from demos.collection.versions import library_versions
 
@@ -83,8 +83,7 @@ def adapt(
     kind, chosen = find_method(method), adaptation_settings(method, settings)
     check_seed(seed)
     budget = kind.default_budget if budget is None else budget
-    if budget < 1:
-        raise ValueError(f"the budget is {budget} {kind.unit}; expected at least 1")
+    check_budget(budget, kind.unit)
     if demonstrations is not None and method != "demonstrations":
         raise ValueError(f"method {method} takes no demonstrations: remove --demos")
     if kind.uses_labels and getattr(chosen, "replay_share", False) and replay is None:
@@ -105,6 +104,7 @@ def adapt(
     )
     if case.replay is not None:
         case.replay.check_spaces(before.observation_space, before.action_space)
+    kind.check(case)
     record = _record(case, method)
     run.identity = _identity(record, directory, home)
     case = _resumed(case)

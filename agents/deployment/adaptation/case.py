@@ -94,11 +94,19 @@ class AdaptationMethod(ABC):
     settings_class: ClassVar[type[AdaptationSettings]] = TuningSettings
 
     @abstractmethod
+    def check(self, case: Case) -> None:
+        """Check the arguments of an adaptation before anything is run.
+
+        Raises:
+            ValueError: The agent cannot be adapted by this method, or the budget does not fit.
+        """
+
+    @abstractmethod
     def adapt(self, case: Case) -> PolicyAgent:
         """Return an adapted agent: the changed agent of the case, or a new one.
 
         It resumes from the state that it wrote by :meth:`Case.checkpoint`, if the case has one, with the same result.
 
         Raises:
-            ValueError: The agent cannot be adapted by this method, or the budget is too small.
+            ValueError: The training diverged, or the expert solves too few episodes.
         """

@@ -52,7 +52,7 @@ def enjoy(
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Run a trained agent and show it in a window, or write a video if there is no display."""
-    with clear_errors():
+    with clear_errors("interrupted"):
         module, _, env_id = env.rpartition(":")
         if module:
             importlib.import_module(module)
@@ -159,7 +159,7 @@ def publish(
     It is evaluated in the environments that it was trained in. The checksums of its files are added to
     OUT/SHA256SUMS.
     """
-    with clear_errors():
+    with clear_errors("interrupted; nothing is saved"):
         from agents.deployment.pretrained import publishing  # late: it imports PyTorch, which not every command needs
 
         saved = saved_source(agent, "publish")

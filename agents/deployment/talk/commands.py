@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,9 +51,10 @@ def talk(
     """Give a saved agent instructions, which it follows in one scene; an empty line ends the session.
 
     It reports words that it has not learned, and objects that are not in the scene. With --web, you give
-    instructions on a page, whose address is printed; end the program with Ctrl-C.
+    instructions on a page, whose address is printed; end the program with Ctrl-C. With --video, Ctrl-C ends the
+    session, and the video is written.
     """
-    with clear_errors():
+    with clear_errors("interrupted"):
         if web and (video is not None or instruction):
             raise ValueError("--web is given with --video or --instruction; expected one of them")
         if web and importlib.util.find_spec("aiohttp") is None:
@@ -84,20 +86,58 @@ def talk(
         console.print(f"The scene has: {', '.join(conversation.objects)}")
         if not instruction:
             console.print(f"Type an instruction, such as: {conversation.instruction}")
-        steps = _dialogue(conversation, instruction or _typed(), max_steps)
         if video is None:
-            deque(steps, maxlen=0)
+            deque(_dialogue(conversation, instruction or _typed(), max_steps), maxlen=0)
         else:
-            frames = captioned_frames(environment, steps)
-            console.print(
-                f"wrote {write_conversation(frames, video, environment.metadata['render_fps'])}", soft_wrap=True
-            )
+            with _EndedByInterrupt() as ended:
+                instructions = ended.asked(instruction or _typed())
+                steps = ended.until(_dialogue(conversation, instructions, max_steps))
+                frames = captioned_frames(environment, steps)
+                written = write_conversation(frames, video, environment.metadata["render_fps"])
+            console.print(f"wrote {written}", soft_wrap=True)
         environment.close()
 
 
 def _started(url: str) -> None:
     console.print(f"open {url}", soft_wrap=True)
     console.print("end with Ctrl-C")
+
+
+class _EndedByInterrupt:
+    """Session that the first Ctrl-C ends, wherever it comes, so that its video is complete."""
+
+    def __enter__(self) -> _EndedByInterrupt:
+        self._is_over = self._is_asking = False
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        if self._is_over or self._is_asking:
+            raise KeyboardInterrupt
+        self._is_over = True
+
+    def asked(self, instructions: Iterable[str]) -> Iterator[str]:
+        """Yield the instructions that a person gives, until Ctrl-C."""
+        following = iter(instructions)
+        while True:
+            self._is_asking = True
+            try:
+                instruction = next(following)
+            except (StopIteration, KeyboardInterrupt):
+                return
+            finally:
+                self._is_asking = False
+            yield instruction
+
+    def until(self, steps: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Yield the steps of the session until Ctrl-C."""
+        for step in steps:
+            yield step
+            if self._is_over:
+                return
 
 
 def _typed() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -95,15 +96,18 @@ def write_conversation(frames: Iterable[Frame], path: str | Path, fps: float) ->
         ValueError: The path has another suffix, or there are no frames.
     """
     target = Path(path)
+    if target.suffix not in (".mp4", ".webp", ".gif"):
+        raise ValueError(f"invalid video file {target}; expected a name that ends in .mp4, .webp or .gif")
+    frames = iter(frames)
+    opening = next(frames, None)
+    if opening is None:
+        raise ValueError(f"there are no frames for {target}; expected at least one instruction")
+    frames = chain([opening], frames)
     if target.suffix == ".mp4":
         return write_video(frames, target, fps)
-    if target.suffix not in (".webp", ".gif"):
-        raise ValueError(f"invalid video file {target}; expected a name that ends in .mp4, .webp or .gif")
     every = max(round(fps / ANIMATION_FPS), 1)
     kept = (Image.fromarray(frame) for number, frame in enumerate(frames) if number % every == 0)
-    first = next(kept, None)
-    if first is None:
-        raise ValueError(f"there are no frames for {target}; expected at least one instruction")
+    first = next(kept)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.writing{target.suffix}")
     try:

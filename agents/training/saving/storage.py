@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import lam_envs
 from agents.data.spaces import brief
-from agents.registry import DESCRIPTION, read_description
+from agents.registry import DESCRIPTION, MONITOR, MONITOR_FIGURE, read_description
 from agents.types import JsonObject
 
 WEIGHTS = "weights.safetensors"
@@ -121,9 +121,10 @@ def check_target(directory: str | Path, description: str = DESCRIPTION) -> Path:
     target, saved = Path(directory).resolve(), f"a saved {Path(description).stem}"
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file: choose a folder to save the {Path(description).stem} in")
-    strange = sorted(
-        file.name for file in (target.iterdir() if target.exists() else ()) if file.name not in (description, WEIGHTS)
-    )
+    names = {file.name for file in target.iterdir()} if target.exists() else set()
+    # A monitor belongs to the agent beside it, and is replaced with it.
+    monitor = (MONITOR, MONITOR_FIGURE) if description == DESCRIPTION and DESCRIPTION in names else ()
+    strange = sorted(names - {description, WEIGHTS, *monitor})
     if strange:
         raise FileExistsError(f"{target} holds {strange[0]!r}, which is not part of {saved}: choose another folder")
     return target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,28 @@ def test_a_session_in_a_terminal(make: Make, tmp_path: Path) -> None:
     for words in ("The scene has: goal", unknown, "Stopped after 2 steps."):
         assert words in done.stdout
     assert (tmp_path / "talk.mp4").stat().st_size > 0
+
+
+def test_ctrl_c_ends_a_session_with_a_video_and_the_video_is_written(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = agents.make("lam", make("LamReach-v0"), width=8).save(tmp_path / "lam")
+    before, follow = signal.getsignal(signal.SIGINT), Conversation.follow
+
+    def interrupted(self: Conversation, instruction: str, max_steps: int) -> Any:
+        for step in follow(self, instruction, max_steps):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield step
+
+    monkeypatch.setattr(Conversation, "follow", interrupted)
+    said = ["--instruction", "put the tool at the goal"] * 2
+    command = ["talk", str(folder), "--env", "LamReach-v0", *said, "--video", str(tmp_path / "talk.gif")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "after" not in done.output, "it went on"
+    assert (tmp_path / "talk.gif").stat().st_size > 0
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_invalid_sentence_does_not_end_a_session_in_a_terminal(make: Make, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_other_formats_and_videos_without_frames_are_refused(tmp_path: Path) -> 
         write_conversation([IMAGE], tmp_path / "talk.avi", 20)
     with pytest.raises(ValueError, match="at least one instruction"):
         write_conversation([], tmp_path / "talk.webp", 20)
+    with pytest.raises(ValueError, match="at least one instruction"):
+        write_conversation([], tmp_path / "talk.mp4", 20)
     assert list(tmp_path.iterdir()) == []
 
 

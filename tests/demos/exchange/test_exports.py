@@ -98,7 +98,7 @@ def test_nothing_is_overwritten_unasked(
     thesis = tmp_path / "thesis" / "text"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
-    with pytest.raises(FileExistsError, match="is not a dataset of this format"):
+    with pytest.raises(FileExistsError, match=r"is (not a folder with|a folder)[^;]* and is not replaced"):
         export_dataset(sources["LamReach-v0"], format, thesis.parent, overwrite=True)
     assert thesis.exists()
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".") and file.name != ".partial"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents.data.demonstrations import DemonstrationData
 from agents.deployment.adaptation.case import AdaptationMethod, Case, TuningSettings
 from agents.deployment.adaptation.rollouts import labels_of, rollout
 from agents.deployment.adaptation.tuning import replayed, trainable_policies, tune
@@ -28,9 +27,20 @@ class AdaptByDemonstrations(AdaptationMethod):
     unit = "demonstrations"
     default_budget = 20
 
+    def check(self, case: Case) -> None:
+        """Check that the agent learns from labels, and that given demonstrations fit."""
+        trainable_policies(case.agent)
+        data = case.demonstrations
+        if data is None:
+            return
+        data.check_spaces(case.agent.observation_space, case.agent.action_space)
+        if len(data.episodes) < case.budget:
+            raise ValueError(
+                f"dataset {data.id} has {len(data.episodes)} episodes; the budget is {case.budget}: lower --budget"
+            )
+
     def adapt(self, case: Case) -> PolicyAgent:
         """Return the agent, trained further."""
-        trainable_policies(case.agent)
         settings: TuningSettings = case.settings
         data = case.demonstrations
         labels: LabeledSteps
@@ -38,20 +48,11 @@ class AdaptByDemonstrations(AdaptationMethod):
             labels = own = self._collected(case)
             collected = {"attempts": 0, "labels": own.state()}
         else:
-            labels, collected = self._given(case, data), None
+            # The first ones, as many as the budget.
+            labels, collected = demonstrated(data, range(case.budget)), None
         with case.run.training(f"{case.agent.spec.name} on demonstrations", settings.updates, "updates"):
             tune(case, labels, replayed(case.replay), updates=settings.updates, stage=0, collected=collected)
         return case.agent
-
-    @staticmethod
-    def _given(case: Case, data: DemonstrationData) -> LabeledSteps:
-        """Return the first given demonstrations, as many as the budget."""
-        data.check_spaces(case.agent.observation_space, case.agent.action_space)
-        if len(data.episodes) < case.budget:
-            raise ValueError(
-                f"dataset {data.id} has {len(data.episodes)} episodes; the budget is {case.budget}: lower --budget"
-            )
-        return demonstrated(data, range(case.budget))
 
     @staticmethod
     def _collected(case: Case) -> Labels:

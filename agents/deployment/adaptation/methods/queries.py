@@ -31,14 +31,17 @@ class AdaptByQueries(AdaptationMethod):
     default_budget = 2000
     settings_class = QuerySettings
 
+    def check(self, case: Case) -> None:
+        """Check that the agent learns from labels, and that the budget is enough for an episode."""
+        trainable_policies(case.agent)
+        horizon = horizon_of(case.env)
+        if case.budget < horizon:
+            raise ValueError(f"the budget is {case.budget} labels; expected at least the {horizon} of an episode")
+
     def adapt(self, case: Case) -> PolicyAgent:
         """Return the agent, trained further."""
-        trainable_policies(case.agent)
         settings: QuerySettings = case.settings
-        horizon = horizon_of(case.env)
-        episodes = case.budget // horizon
-        if episodes < 1:
-            raise ValueError(f"the budget is {case.budget} labels; expected at least the {horizon} of an episode")
+        episodes = case.budget // horizon_of(case.env)
         count = min(settings.iterations, episodes)
         borders = [episodes * number // count for number in range(count + 1)]
         updates = -(-settings.updates // count)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from agents.deployment.adaptation.case import RESIDUAL, AdaptationMethod, AdaptationSettings, Case
 from agents.rl.residual import ResidualAgent, ResidualSettings
 from agents.training.policy_agent import PolicyAgent
+from agents.training.stable_baselines.training import horizon_of
 
 
 class RewardSettings(AdaptationSettings, ResidualSettings):
@@ -22,10 +23,22 @@ class AdaptByReward(AdaptationMethod):
     uses_labels = False
     settings_class = RewardSettings
 
+    def check(self, case: Case) -> None:
+        """Check that a residual policy can correct the agent, and that the budget is enough for an episode."""
+        self._untrained(case)
+        horizon = horizon_of(case.env)
+        if case.budget < horizon:
+            raise ValueError(f"the budget is {case.budget} steps; expected at least the {horizon} of an episode")
+
+    @staticmethod
+    def _untrained(case: Case) -> ResidualAgent:
+        """Return an untrained residual policy on top of the agent."""
+        settings = {name: getattr(case.settings, name) for name in ResidualSettings.model_fields}
+        return ResidualAgent.of(case.agent, case.env, **settings)
+
     def adapt(self, case: Case) -> PolicyAgent:
         """Return a residual policy on top of the agent."""
-        settings = {name: getattr(case.settings, name) for name in ResidualSettings.model_fields}
-        agent = ResidualAgent.of(case.agent, case.env, **settings)
+        agent = self._untrained(case)
         # The residual policy has checkpoints of its own, besides those of the adaptation.
         run = case.run if case.run.folder is None else replace(case.run, folder=case.run.folder / RESIDUAL)
         agent.learn(None, case.env, seed=case.seed, budget=case.budget, run=run)
