@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from docs import images
-from docs.environment_texts import CAMERA_MATRICES, ENVIRONMENTS, INSTRUCTIONS, RESET_OPTIONS, SPACES
+from docs.environment_texts import CAMERA_MATRICES, ENVIRONMENTS, INSTRUCTIONS, PANDA_GYM, RESET_OPTIONS, SPACES
 from docs.tables import (
     OBSERVATION_COLUMNS,
     action_table,
@@ -58,7 +58,7 @@ def environments(task_link: Callable[[str], str], folder: str) -> str:
     ]
     parts = [ENVIRONMENTS, table(["task", "description", *ROBOTS], shown), "\n\n## Ids\n\n", ids(list(TASKS))]
     parts += [spaces, "\n## Keywords\n\n", keywords()]
-    return "".join([*parts, INSTRUCTIONS, RESET_OPTIONS, reset_options(), CAMERA_MATRICES])
+    return "".join([*parts, INSTRUCTIONS, RESET_OPTIONS, reset_options(), CAMERA_MATRICES, PANDA_GYM])
 
 
 def ids(tasks: list[str]) -> str:

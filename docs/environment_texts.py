@@ -115,10 +115,10 @@ observation, info = env.reset(seed=0, options={"instruction": "open the drawer"}
 assert lam_envs.decode_instruction(info["instruction"]) == env.unwrapped.instruction == "open the drawer"
 ```
 
-`paraphrases="held-out"` selects sentences with words that no training sentence contains, to measure generalization;
-`paraphrases="known-words"`, in `LamTable-v0`, other sentences of the words for training.
-`env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the instruction of each
-episode, and exports to LeRobot have it as `task`.
+`paraphrases="held-out"` selects sentences with words that no training sentence contains, to measure generalization.
+`paraphrases="known-words"` (only in `LamTable-v0`) selects other sentences that consist of words of the training
+sentences. `env.unwrapped.command` is the command as integers: for experts, not for agents. Datasets hold the
+instruction of each episode, and exports to LeRobot have it as `task`.
 
 `LamTable-v0` has 123 commands in one scene. With `chain=5`, an episode has five of them: the next instruction comes
 when a command is done, and `info["completed"]` counts them:
@@ -158,4 +158,30 @@ The seed determines the rest. The same seed and options give the same episode, a
 episodes. Objects start at rest, except on the conveyor belt. Objects whose poses overlap are pushed apart by the
 physics engine. An unknown option or an invalid value raises `ValueError`, and the environment stays as it was.
 
+"""
+PANDA_GYM = """
+## Coming from panda-gym
+
+| panda-gym | lam-envs |
+|---|---|
+| `PandaReach-v3` | `LamReachGoal-v0` |
+| `PandaPush-v3` | `LamPushGoal-v0` |
+| `PandaPickAndPlace-v3` | `LamPickPlaceGoal-v0` |
+| `PandaStack-v3` | `LamStackGoal-v0` |
+| `PandaSlide-v3`, `PandaFlip-v3` | none |
+| `PandaReachDense-v3`, `reward_type="dense"` | `gym.make("LamReachGoal-v0", reward="dense")` |
+| `PandaReachJoints-v3`, `control_type="joints"` | `gym.make("LamReachGoal-v0", control="joint")` |
+| `renderer="OpenGL"` | `renderer="egl"` |
+| `render_distance`, `render_yaw`, `render_pitch` and so on | `camera`, such as `"front"` or `"side"` |
+
+Observations are dicts of `observation`, `achieved_goal` and `desired_goal`, and `compute_reward` takes batches:
+hindsight experience replay works as with panda-gym. These are the differences:
+
+- **Episodes** have a fixed length. panda-gym ends them at success: for that, set `terminate_on_success=True`.
+- **Success** is stricter. In Reach, the tool must be within 2 cm of the goal (5 cm in panda-gym), and slow.
+- **Goals** contain what success depends on, such as the speed of the tool. The page of a task lists their numbers.
+- **Actions** have four numbers in all of these tasks: also the opening of the gripper in Reach and Push, where
+  panda-gym has three. Control runs at 20 Hz (25 Hz in panda-gym).
+- **Observations** are scaled; `env.unwrapped.layout` converts them to meters.
+- **Dense rewards** are in [-1, 1] instead of minus the distance; sparse ones are 0 and -1 in both.
 """
