@@ -92,9 +92,7 @@ def ensemble_of(monitor: Monitor | None, given: list[str]) -> list[str]:
     recorded = None if monitor is None else monitor.origin.get("ensemble")
     if not isinstance(recorded, list):
         return given
-    if given and {Path(find_source(each).location).resolve() for each in given} != {
-        Path(find_source(str(each)).location).resolve() for each in recorded
-    }:
+    if given and {Path(each).resolve() for each in given} != {Path(str(each)).resolve() for each in recorded}:
         raise ValueError(
             f"--ensemble {', '.join(given)}: the monitor was fitted with {', '.join(map(str, recorded)) or 'none'}. "
             "Remove --ensemble, fit a monitor with it, or choose other methods than failure by --method"
