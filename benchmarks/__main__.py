@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from agents.training.arguments import ANY_AGENT
 from benchmarks.analysis import compare as comparing
 from benchmarks.analysis.tables import names, rows, short_names
 from benchmarks.failure_warnings import monitors
@@ -51,10 +52,7 @@ def run_(
     out: Annotated[Path | None, typer.Option(help="Results folder; by default runs/SUITE.")] = None,
     agent: Annotated[
         list[str],
-        typer.Option(
-            help="Evaluate this agent too: a name, package.module:Name of a class, an object or a function, the "
-            "address of a policy server (ws://HOST:PORT), or a Stable-Baselines3 archive (.zip); may be repeated."
-        ),
+        typer.Option(help=f"Evaluate this agent too; may be repeated. {ANY_AGENT}"),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load Stable-Baselines3 archives, which can run code.")

@@ -78,14 +78,13 @@ CacheFrames = Annotated[
     ),
 ]
 SavedAgent = Annotated[str, typer.Argument(help="Folder of a saved agent, or a pretrained agent (bc/LamGrasp-v0).")]
-AnyAgent = Annotated[
-    str,
-    typer.Argument(
-        help="Folder of a saved agent or an exported policy, a pretrained agent (bc/LamGrasp-v0), a name, "
-        "package.module:Class, the address of a policy server (ws://HOST:PORT), or an archive of "
-        "Stable-Baselines3 (.zip)."
-    ),
-]
+ANY_AGENT = (
+    "Folder of a saved agent or an exported policy, a pretrained agent (bc/LamGrasp-v0), a name, package.module:Name "
+    "of a class, an object or a function, the address of a policy server (ws://HOST:PORT), or an archive of "
+    "Stable-Baselines3 (.zip)."
+)
+"""Help of options and arguments that take every source of an agent."""
+AnyAgent = Annotated[str, typer.Argument(help=ANY_AGENT)]
 AgentClass = Annotated[str | None, typer.Option(help="package.module:Class of a saved third-party agent.")]
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Load an archive (.zip), which can run code.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of all datasets; by default Minari's own.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from agents.training.arguments import Settings, read_settings
+from agents.training.arguments import ANY_AGENT, Settings, read_settings
 from benchmarks.leaderboard.site import build_site
 from benchmarks.leaderboard.submission import SubmittedAgent, read_submission, write_submission
 from benchmarks.leaderboard.submit import submit as measure_agent
@@ -29,13 +29,7 @@ from benchmarks.suite.suite_file import read_suite, suite_names
 from demos.runtime.console import clear_errors, console
 from demos.runtime.engines import LocalEngine
 
-Agent = Annotated[
-    str,
-    typer.Option(
-        help="Folder of a saved agent, package.module:Name of a class, an object or a function, the address of a "
-        "policy server (ws://HOST:PORT), or a Stable-Baselines3 archive (.zip)."
-    ),
-]
+Agent = Annotated[str, typer.Option(help=ANY_AGENT)]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Load a Stable-Baselines3 archive, which can run code.")
 ]

@@ -35,6 +35,7 @@ from agents.registry import (
     read_description,
 )
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
+from agents.training.saving.zoo import agent_path
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.stages import Adaptation, Pretraining
 from demos.collection.environment_versions import environment_versions
@@ -96,7 +97,7 @@ def provenance_of(
     """Return the provenance of an agent's training in an environment, or of its actions if it does not learn.
 
     Args:
-        agent: See :func:`agents.registry.find`.
+        agent: See :func:`agents.registry.find`; also a saved or pretrained agent.
         environment: An id.
         settings: Settings that differ from the agent's own.
         env_kwargs: Keywords for ``gym.make``.
@@ -107,8 +108,9 @@ def provenance_of(
     if module:
         importlib.import_module(module)
     # A saved agent, archive or exported policy has learned already: its files count.
-    saved = _files_of(agent)
-    name = str(read_description(agent).get("agent")) if is_saved(agent) else agent
+    location = agent_path(agent)
+    saved = _files_of(location)
+    name = str(read_description(location).get("agent")) if is_saved(location) else agent
     keywords = env_kwargs or {}
     parts = environment_versions(env_id, **keywords)
     if demonstrator is not None:

@@ -26,8 +26,9 @@ import agents
 import demos
 from agents.evaluation.evaluation import evaluate
 from agents.pretraining.settings import ENCODER
-from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved
+from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find
 from agents.training.saving import archive
+from agents.training.saving.zoo import agent_path
 from benchmarks.runner.encoders import EncoderJob, read_stored, save_encoder
 from benchmarks.runner.results import (
     RECORDED_EPISODES,
@@ -45,7 +46,7 @@ from benchmarks.runner.trained import TrainingJob, read_training, save_trained
 from benchmarks.runner.training import Curve, ReportingRun, measured_adaptation, train
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.demonstrations import Demonstrations
-from benchmarks.suite.suite import PeriodicEvaluation, VideoSettings
+from benchmarks.suite.suite import PeriodicEvaluation, VideoSettings, has_learned
 from demos.collection.video import policy_frames, write_video
 from demos.datasets.metadata import episode_seeds
 from demos.runtime.engines import progress
@@ -315,8 +316,8 @@ def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
     if cell.agent.endswith(ARCHIVE):
         # The suite was read with allow_pickle.
         return archive.load(cell.agent, env, **cell.settings)
-    if is_saved(cell.agent):
-        return agents.load(cell.agent, env)
+    if has_learned(cell.agent):
+        return agents.load(agent_path(cell.agent), env)
     if wanted is None:
         made = agents.make(cell.agent, env, **cell.settings)
         if isinstance(find(cell.agent), AgentSpec) and isinstance(made, TrainableAgent):

@@ -12,6 +12,7 @@ import lam_envs
 from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved, read_description, saved_names, spec_of
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
+from agents.training.saving.zoo import agent_path
 from agents.training.settings import read_settings
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
@@ -66,7 +67,7 @@ class VideoSettings(SuiteModel):
 class AgentEntry(SuiteModel):
     """An agent of a suite."""
 
-    agent: str = Field(description="See :func:`agents.registry.find`.")
+    agent: str = Field(description="See :func:`agents.registry.find`; also a saved or pretrained agent.")
     label: str = Field(description="Name in reports; unique in each environment.")
     settings: Keywords = Field(default={}, description="Settings that differ from the agent's own.")
     environments: Items[str] = Field(description="Ids.")
@@ -315,14 +316,16 @@ def learns(agent: str) -> bool:
 
 
 def has_learned(agent: str) -> bool:
-    """Return True for the folder of a saved agent and for an archive.
+    """Return True for a saved agent, by its folder or the name of a pretrained one, and for an archive.
 
     Raises:
+        FileNotFoundError: There is no such folder, and no pretrained agent of this name.
         ValueError: The folder names an agent that is not registered: a folder must not choose code to run.
     """
-    if not is_saved(agent):
+    location = agent_path(agent)
+    if not is_saved(location):
         return agent.endswith(ARCHIVE)
-    name = read_description(agent).get("agent")
+    name = read_description(location).get("agent")
     if name not in saved_names():
         raise ValueError(f"{agent} was saved by agent {name!r}; expected one of {', '.join(saved_names())}")
     return True

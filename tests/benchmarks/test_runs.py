@@ -15,12 +15,15 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+import agents
 import demos
+from agents.training.saving.zoo import CHECKOUT
 from benchmarks.__main__ import app
 from benchmarks.analysis.tables import overviews
 from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
 from benchmarks.runner import runner
+from benchmarks.runner.cache_keys import provenance_of
 from benchmarks.runner.results import PlannedCell, cell_provenance, is_done, read_cell, read_results, write_cell
 from benchmarks.runner.training import Curve
 from benchmarks.suite.suite import PeriodicEvaluation
@@ -30,6 +33,8 @@ from demos.human.motion.files import read_motion
 from demos.runtime.engines import LocalEngine
 
 from .suites import CLONE, PUBLISHED, finished, written
+
+PRETRAINED = "bc/LamReach-v0"
 
 
 def test_every_cell_is_measured_on_the_same_unseen_seeds(results: Path) -> None:
@@ -378,6 +383,22 @@ def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:
             ValueError, match=f"line .*, agents.agent: {needed} learns, and the suite lacks {lacking}"
         ):
             read_suite(written(tmp_path, agents=[needed], **{lacking: None}))
+
+
+def test_a_pretrained_agent_is_measured_by_its_name_and_its_files_are_in_the_key(tmp_path: Path) -> None:
+    small = {"agents": [{"agent": PRETRAINED}], "videos": None, "evaluation": {"first_seed": 1000, "episodes": 2}}
+    suite = read_suite(written(tmp_path, **small), (PRETRAINED,))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    [found] = read_results(folder)[1]
+    measured = agents.evaluate(agents.load_pretrained(PRETRAINED), "LamReach-v0", seeds=range(1000, 1002))
+    assert found.cell.label == PRETRAINED
+    assert found.cell.training_seed is None
+    assert found.evaluation.episodes == measured.episodes
+    files = provenance_of(str(CHECKOUT / PRETRAINED), "LamReach-v0", {}, learns=False)
+    assert found.provenance.sources["model"] == files.sources["model"]
+    assert found.provenance.versions["agent bc"] == files.versions["agent bc"]
+    with pytest.raises(ValueError, match=r"no pretrained agent of this name; .* bc/LamReach-v0"):
+        read_suite(written(tmp_path, agents=["bc/LamReech-v0"], videos=None))
 
 
 def test_a_saved_agent_is_measured_as_it_is(results: Path, tmp_path: Path) -> None:

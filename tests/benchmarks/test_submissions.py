@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from agents.training.arguments import ANY_AGENT
 from benchmarks.__main__ import app
 from benchmarks.leaderboard.submission import Submission, check_episodes, read_submission, write_submission
 from benchmarks.leaderboard.submit import SubmittedAgent, submit, suite_of_agent
@@ -47,6 +49,25 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Submission
     agent = SubmittedAgent(name="Third", url="https://example.org", author="A. Author, B. Author")
     submission = submit(suite_of(suite), agent, "command", folder / "work", LocalEngine(1))
     return folder, submission
+
+
+def test_a_pretrained_agent_is_submitted_and_verified_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, _ = small_suite(tmp_path)
+    chosen = ["--agent", "bc/LamReach-v0", "--suite", str(path), "--workers", "1"]
+    submitted = CliRunner().invoke(app, ["submit", *chosen])
+    assert submitted.exit_code == 0, submitted.stderr
+    assert read_submission(Path("submission.json")).agent.name == "bc/LamReach-v0"
+    verified = CliRunner().invoke(app, ["verify", "submission.json", *chosen, "--share", "1"])
+    assert verified.exit_code == 0, verified.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "submit", "verify"])
+def test_the_help_of_each_command_names_every_source_of_an_agent(command: str) -> None:
+    options = typer.main.get_group(app).commands[command].params
+    assert ANY_AGENT in next(option.help for option in options if option.name == "agent")
 
 
 def test_a_submission_that_was_interrupted_measures_nothing_twice(measured: tuple[Path, Submission]) -> None:

@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from agents.registry import ARCHIVE
+
 CHECKSUMS = "SHA256SUMS"
 """File with the SHA-256 of each file of the published agents, as the program ``sha256sum`` writes and checks it."""
 PACKAGE = "lam_envs_zoo"
@@ -24,7 +26,9 @@ def zoo_folder() -> Path:
         return CHECKOUT
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("no pretrained agents found: install them with pip install lam-envs-zoo")
+        raise FileNotFoundError(
+            "no pretrained agents found: install them with pip install ./zoo in a checkout of the repository"
+        )
     return Path(spec.origin).parent
 
 
@@ -41,7 +45,7 @@ def published_names(zoo: Path) -> list[str]:
 def agent_path(name: str) -> str:
     """Return the folder of a published agent, after its checksums are verified; other names are returned unchanged.
 
-    An existing path comes before a published agent of the same name.
+    It is the one that every command and suite uses. An existing path comes before a published agent of the same name.
 
     Args:
         name: Name of a published agent, path of a saved agent, or another name that :func:`agents.registry.find`
@@ -51,7 +55,7 @@ def agent_path(name: str) -> str:
         FileNotFoundError: The name has a slash, like a path and a published agent, and neither exists.
         ValueError: A file of the published agent is missing or differs from the published one.
     """
-    if "/" not in name or ":" in name or Path(name).exists():
+    if "/" not in name or ":" in name or name.endswith(ARCHIVE) or Path(name).exists():
         return name
     try:
         zoo = zoo_folder()
@@ -88,7 +92,7 @@ def checked_folder(name: str, zoo: Path) -> Path:
         if actual != checksums[file]:
             raise ValueError(
                 f"{zoo / file} is not the published file: its SHA-256 is {actual}; expected {checksums[file]}. "
-                "Install lam-envs-zoo again, or restore the file from the repository"
+                "Restore the file from the repository; then install it again with pip install ./zoo"
             )
     return zoo / name
 

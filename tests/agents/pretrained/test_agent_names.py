@@ -88,7 +88,7 @@ def test_without_any_published_agents_the_error_says_how_to_install_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(zoo_module, "CHECKOUT", tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match=f"there is no folder {REACH}; .*pip install lam-envs-zoo"):
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {REACH}; .*pip install ./zoo"):
         agent_path(REACH)
 
 

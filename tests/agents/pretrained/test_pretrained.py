@@ -120,7 +120,7 @@ def test_the_installed_package_serves_where_there_is_no_checkout(
     zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo_module, "CHECKOUT", tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="pip install lam-envs-zoo"):
+    with pytest.raises(FileNotFoundError, match=r"pip install \./zoo"):
         agents.pretrained_agents()
     zoo.rename(tmp_path / "lam_envs_zoo")
     monkeypatch.syspath_prepend(tmp_path)
