@@ -116,7 +116,7 @@ class PolicyAgent(ABC):
             ValueError: The files are damaged, or the environment has other spaces.
         """
         described = spaces_of(env.observation_space, env.action_space)
-        description, weights = read_weights(directory, cls.spec.name, described)
+        description, weights = read_weights(directory, cls.spec.name, described, env)
         kind = cls.spec.settings_class(description["settings"]) or AgentSettings
         agent = cls(env, **recorded_settings(kind, description["settings"]))
         agent.training = description.get("training")

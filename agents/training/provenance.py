@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.registry import AGENTS, find, spec_of
@@ -136,6 +137,28 @@ def outdated_parts(training: JsonObject) -> list[str]:
         now |= {**environment_versions(env_id, **keywords), **expert_versions(env_id, **keywords)}
     now |= agent_versions(str(training.get("agent")), training.get("settings") or {})
     return [name for name in before if name in now and now[name] != before[name]]
+
+
+def changed_task(directory: str | Path, training: JsonObject | None, env: Env) -> str:
+    """Return an error's beginning where the task of an environment has another version than in the training.
+
+    Empty where it has the same version, or where the versions are not recorded.
+
+    Args:
+        directory: Folder of the saved agent.
+        training: Result of :func:`training_record`; None without one.
+        env: Environment that the agent is loaded for.
+    """
+    before = (training or {}).get("versions") or {}
+    if env.spec is None:
+        return ""
+    for part, version in environment_versions(env.spec.id, **env.spec.kwargs).items():
+        if part.startswith("task ") and before.get(part, version) != version:
+            return (
+                f"{directory} was trained in version {before[part]} of {env.spec.id}; this environment has version "
+                f"{version}: train it again. Cause: "
+            )
+    return ""
 
 
 def trained_in(description: JsonObject) -> tuple[str, JsonObject]:

@@ -19,6 +19,7 @@ import agents
 from agents.registry import AGENTS, MONITOR, MONITOR_FIGURE
 from benchmarks.suite.suite import learns
 
+from ..conftest import Make
 from .sequence.small import SMALL as SMALL_SEQUENCES
 
 SMALL = {**SMALL_SEQUENCES, "lam": {"width": 8}}
@@ -126,6 +127,21 @@ def test_an_agent_of_other_spaces_is_refused(saved: Any) -> None:
         agents.load(folder, made)
     made.close()
     assert np.asarray(agents.load(folder, env).predict(env.reset(seed=0)[0])[0]).shape == env.action_space.shape
+
+
+def test_other_spaces_are_explained_by_another_version_of_the_task(make: Make, tmp_path: Path) -> None:
+    folder = agents.make("bc", make("LamReach-v0"), hidden_sizes=(8,)).save(tmp_path / "agent")
+    described = json.loads((folder / DESCRIPTION).read_text())
+    for versions, expected in (
+        (
+            {"task grasp": 0},
+            "was trained in version 0 of LamGrasp-v0; this environment has version 1: train it again",
+        ),
+        ({"task grasp": 1}, f"^the agent in {folder} was trained with observation space"),
+    ):
+        (folder / DESCRIPTION).write_text(json.dumps({**described, "training": {"versions": versions}}))
+        with pytest.raises(ValueError, match=expected):
+            agents.load(folder, make("LamGrasp-v0"))
 
 
 def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(saved: Any, tmp_path: Path) -> None:

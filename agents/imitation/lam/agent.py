@@ -26,7 +26,7 @@ from agents.registry import AgentSpec
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import processes
 from agents.training.policy_agent import PolicyAgent
-from agents.training.provenance import training_record, training_versions
+from agents.training.provenance import changed_task, training_record, training_versions
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import save_agent
@@ -305,7 +305,10 @@ class Lam(PolicyAgent):
                 stacklevel=2,
             )
         agent.training, agent.controls = model.training, model.controls
-        agent.policy = policy_in(agent._interface, model.network, agent.settings)
+        try:
+            agent.policy = policy_in(agent._interface, model.network, agent.settings)
+        except ValueError as error:
+            raise ValueError(f"{changed_task(directory, model.training, env)}{error}") from error
         return agent
 
 

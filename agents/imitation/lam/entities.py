@@ -340,7 +340,7 @@ def _check(found: Sequence[Entity], schema: Schema) -> None:
         if kinds.count(entity.kind) > schema.counts[entity.kind]:
             raise ValueError(
                 f"there are {kinds.count(entity.kind)} entities of the kind {entity.kind}; the model learned scenes "
-                f"with at most {schema.counts[entity.kind]}"
+                f"with at most {schema.counts[entity.kind]}: train it on a task with as many, or fine-tune it"
             )
     for entity in found:
         known = schema.sizes[entity.kind]
@@ -349,5 +349,6 @@ def _check(found: Sequence[Entity], schema: Schema) -> None:
                 name = quantity if entity.kind == ROBOT else f"{entity.name}/{quantity}"
                 raise ValueError(
                     f"the model does not know the feature {name} of {len(columns)} numbers; for the kind "
-                    f"{entity.kind} it learned {', '.join(known)}"
+                    f"{entity.kind} it learned {', '.join(known)}: train it on a task with such a feature, or "
+                    "fine-tune it"
                 )

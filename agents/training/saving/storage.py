@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 import lam_envs
 from agents.data.spaces import brief
 from agents.registry import DESCRIPTION, MONITOR, MONITOR_FIGURE, read_description
-from agents.types import JsonObject
+from agents.training.provenance import changed_task
+from agents.types import Env, JsonObject
 
 WEIGHTS = "weights.safetensors"
 
@@ -131,7 +132,7 @@ def check_target(directory: str | Path, description: str = DESCRIPTION) -> Path:
 
 
 def read_weights(
-    directory: str | Path, name: str, spaces: Mapping[str, str]
+    directory: str | Path, name: str, spaces: Mapping[str, str], env: Env | None = None
 ) -> tuple[JsonObject, dict[str, torch.Tensor]]:
     """Read a saved agent's description and weights.
 
@@ -139,6 +140,7 @@ def read_weights(
         directory: Folder that :func:`save_agent` wrote.
         name: Name of the expected agent.
         spaces: Spaces of the environment (:func:`agents.data.spaces.spaces_of`).
+        env: Environment; its versions explain other spaces.
 
     Raises:
         FileNotFoundError: There is no saved agent.
@@ -150,8 +152,9 @@ def read_weights(
         raise ValueError(f"{directory} holds agent {description.get('agent')!r}, not {name!r}")
     for kind, space in spaces.items():
         if description.get(kind) != space:
+            changed = "" if env is None else changed_task(directory, description.get("training"), env)
             raise ValueError(
-                f"the agent in {directory} was trained with {kind.replace('_', ' ')} "
+                f"{changed}the agent in {directory} was trained with {kind.replace('_', ' ')} "
                 f"{brief(str(description.get(kind)))}; this environment has {brief(space)}"
             )
     weights = read_tensors(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -170,6 +171,20 @@ def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: 
     ):
         with pytest.raises(ValueError, match=message):
             agents.load(folder, make(env_id, **keywords))
+
+
+def test_a_task_of_another_version_is_the_reason_for_unknown_parts(make: Make, tmp_path: Path) -> None:
+    reach, grasp = make("LamReach-v0"), make("LamGrasp-v0")
+    agent = agents.make("lam", reach, width=8)
+    agent.training = {"versions": {"task reach": 1, "task grasp": 0}}
+    folder = agent.save(tmp_path / "lam")
+    agents.load(folder, reach)
+    expected = (
+        f"{folder} was trained in version 0 of LamGrasp-v0; this environment has version 1: train it again. "
+        "Cause: the model does not know 'object'"
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        agents.load(folder, grasp)
 
 
 def test_a_missing_instruction_is_reported_where_it_specifies_the_goal(make: Make, tmp_path: Path) -> None:
