@@ -1,7 +1,8 @@
 """Settings of agents: defaults in code, and what differs in some environments in ``configs/*/<agent>.yaml``.
 
-A file with ``inherits: bc`` also uses the environment sections in the file of that agent, for the settings that both
-agents have.
+A section is for an id without its version, such as ``LamGrasp``. The section ``Pixels`` is for all ids whose names
+end in ``Pixels``; the settings in a section of one such id come before those. A file with ``inherits: bc`` also uses
+the environment sections in the file of that agent, for the settings that both agents have.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from pydantic import (
 
 from agents.types import Env, JsonObject
 from lam_envs.env import ManipulationEnv
+from lam_envs.registration import TASKS, env_id
 
 CONFIGS = Path(__file__).with_name("configs")
 SEARCH = "search"
 """Section of a file with the ranges in which ``agents tune`` searches."""
 INHERITS = "inherits"
 """Key of a file that names the agent whose file it builds on."""
+PIXELS = "Pixels"
+"""Section of a file for all ids of the variant ``Pixels``."""
 MAX_UNITS = 2048
 """Largest layer. A saved agent is a third party's file: the memory that it may ask for is bounded."""
 MAX_LAYERS = 8
@@ -102,7 +106,9 @@ def settings_of(name: str, kind: type[SettingsType], changed: Mapping[str, objec
     Raises:
         ValueError: See :func:`read_settings`.
     """
-    given = {**file_settings(name, kind.model_fields).get(section, {}), **changed}
+    sections = file_settings(name, kind.model_fields)
+    shared = sections.get(PIXELS, {}) if section in _pixel_sections() else {}
+    given = {**shared, **sections.get(section, {}), **changed}
     return checked_settings(f"agent {name}", kind, given)
 
 
@@ -188,6 +194,12 @@ def file_settings(name: str, known: Iterable[str]) -> dict[str, JsonObject]:
         section: {**inherited.get(section, {}), **overrides.get(section, {})}
         for section in {**inherited, **overrides}
     }
+
+
+@cache
+def _pixel_sections() -> frozenset[str]:
+    """Return the names of the ids of the variant ``Pixels`` in files of settings."""
+    return frozenset(env_id(task, PIXELS).rpartition("-v")[0] for task in TASKS)
 
 
 @cache

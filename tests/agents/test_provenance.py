@@ -12,6 +12,7 @@ from agents.imitation.bc import BehaviorCloning
 from agents.registry import AGENTS
 from agents.training.provenance import effective_settings, outdated_parts, settings_type, training_record
 from agents.training.settings import recorded_settings
+from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
 
 
@@ -62,6 +63,24 @@ def test_earlier_records_and_unreadable_keywords_make_nothing_outdated() -> None
     assert (
         outdated_parts({"environment": "LamReach-v0", "keywords": unreadable, "versions": {"environment": 1}}) == []
     )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_ids_with_images_have_the_settings_for_images(task: str) -> None:
+    name = env_id(task, "Pixels").rpartition("-v")[0]
+    bc, act = (effective_settings(agent, {}, name) for agent in ("bc", "act"))
+    epochs = 20 if task in ("push", "pick_place", "stack", "insert") else 40
+    expected = {
+        "epochs": epochs,
+        "batch_size": 64,
+        "idle_steps": 20,
+        "image_readout": "spatial_softmax",
+        "image_shift": 3,
+        "masked_features": ["tool/lag", "tool/velocity"],
+    }
+    assert {key: bc[key] for key in expected} == expected
+    assert (act["loss"], act["epochs"], act["masked_features"]) == ("huber", epochs, expected["masked_features"])
+    assert "image_readout" not in effective_settings("bc", {}, "MyPixels")
 
 
 @pytest.mark.parametrize("agent", AGENTS)
