@@ -21,6 +21,7 @@ from benchmarks.speed import vector as vector_speed
 from benchmarks.speed.measuring import show_measured, show_pieces
 from benchmarks.speed.throughput_table import show_speeds
 from demos.runtime.console import clear_errors
+from lam_envs.validation import unknown_name
 
 Rounds: TypeAlias = Annotated[int, typer.Option(help="Number of rounds; the median is shown.")]
 Out: TypeAlias = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")]
@@ -40,7 +41,7 @@ def throughput(
             raise ValueError(f"steps is {steps} and rounds is {rounds}; expected at least 1 each")
         for env_id in env:
             if env_id not in lam_envs.ENV_IDS:
-                raise ValueError(f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
+                raise ValueError(unknown_name("environment", env_id, lam_envs.ENV_IDS))
         show_speeds(env or list(lam_envs.ENV_IDS), steps, rounds, out, compared=not env)
 
 
@@ -141,7 +142,7 @@ def vector(
     """Measure vector environments compared with one process and with Gymnasium's, and a training that uses them."""
     with clear_errors():
         if env not in lam_envs.ENV_IDS:
-            raise ValueError(f"unknown environment {env!r}; expected one of {', '.join(lam_envs.ENV_IDS)}")
+            raise ValueError(unknown_name("environment", env, lam_envs.ENV_IDS))
         arguments = {
             "steps": steps,
             "rounds": rounds,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 import lam_envs
 from agents.types import Keywords
+from lam_envs.validation import unknown_name
 
 T = TypeVar("T")
 
@@ -71,8 +72,7 @@ def _environment(name: str) -> str:
     except (Exception, SystemExit) as error:
         raise ValueError(f"module {module!r} of {name} fails when it is imported: {error!r}") from error
     if own not in gym.registry:
-        ids = ", ".join(lam_envs.ENV_IDS)
-        raise ValueError(f"unknown environment {name!r}; expected one of {ids}, or module:Id-v0 of your own")
+        raise ValueError(f"{unknown_name('environment', name, lam_envs.ENV_IDS)}. Or give module:Id-v0 of your own")
     return name
 
 

@@ -33,6 +33,7 @@ from demos.runtime.engines import Engine, Job, JobPath, LocalEngine
 from demos.runtime.files import write_json
 from demos.runtime.types import Env, JsonObject, Keywords
 from lam_envs.registration import is_lam_env
+from lam_envs.validation import unknown_name
 
 LOCK_SECONDS = 5.0
 """Wall time to wait for a dataset that another process writes: workers of a killed run end within it."""
@@ -90,15 +91,18 @@ def collect(
         state, and the seed and a checksum of every episode.
 
     Raises:
+        TypeError: ``env_id`` is no string, such as an environment.
         ValueError: The environment or a name is unknown, or a number is out of range.
         FileExistsError: A dataset of that id has other settings, or another process is collecting it.
         RuntimeError: The demonstrator fails too often.
     """
+    if not isinstance(env_id, str):
+        raise TypeError(f"env_id is {env_id!r}: expected an id, such as LamReach-v0")
     # The id with Gymnasium's module prefix names the same environment.
     env_id = env_id.removeprefix("lam_envs:")
     if policy is None and not is_lam_env(env_id):
         raise ValueError(
-            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}. For a task of your own, "
+            f"{unknown_name('environment', env_id, lam_envs.ENV_IDS)}. For a task of your own, "
             "import the module that registers it (python -m demos --import MODULE collect ...) and give the id "
             "without a module. In other environments there is no expert: give a --policy"
         )

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,15 @@ from demos.runtime.access import access_error
 from demos.runtime.types import Metadata
 from lam_envs.registration import is_lam_env
 
+MOST_SHOWN = 10
+"""Ids that an error shows."""
+DERIVED_ID = re.compile(
+    r"lam/(?P<env>\w+)-(?P<demonstrator>expert|noisy|novice|random|mixed)(-(?P<strategy>left|right|high|all))?"
+    r"(?P<failures>-failures)?(?P<jpeg>-jpeg)?-(?P<episodes>[1-9][0-9]*)-seed(?P<seed>[0-9]+)-v0"
+)
+"""Ids that are derived from the settings of a collection without keywords of the environment."""
+FLAGS = {"failures": "--keep-failures", "jpeg": "--jpeg"}
+"""Options of a collection, by part of a derived id."""
 PLAIN_ID = re.compile(r"([^\W_][\w-]+/)*[^\W_][\w-]*-v[0-9]+")
 """Ids whose parts look neither like options nor like hidden files."""
 
@@ -117,12 +127,27 @@ def find(dataset: str | Path, root: str | Path | None = None) -> Path:
     with contextlib.suppress(ValueError):
         named = dataset_folder(str(dataset), root)
     if named is None or not named.is_dir():
-        existing = ", ".join(name for name, _ in installed(root)) or "none"
+        existing = [name for name, _ in installed(root)]
+        shown = [*existing[:MOST_SHOWN], *([f"{len(existing) - MOST_SHOWN} more"] * (len(existing) > MOST_SHOWN))]
         raise FileNotFoundError(
-            f"no dataset {str(dataset)!r} in {datasets_root(root)} (existing: {existing}). "
-            "Collect one: python -m demos collect LamGrasp-v0 --episodes 100 --seed 0"
+            f"no dataset {str(dataset)!r} in {datasets_root(root)} (existing: {', '.join(shown) or 'none'}). "
+            f"{_advice(str(dataset), root)}"
         )
     return named
+
+
+def _advice(dataset: str, root: str | Path | None) -> str:
+    """Return the command that collects a dataset of a derived id, or else the one that lists the datasets."""
+    place = "" if root is None else f" --root {shlex.quote(str(root))}"
+    match = DERIVED_ID.fullmatch(dataset)
+    if match is None or not is_lam_env(f"{match['env']}-v0"):
+        return f"List all: python -m demos list{place}"
+    options = [
+        f"--{name} {match[name]}" for name in ("demonstrator", "strategy") if match[name] not in (None, "expert")
+    ]
+    options += [option for name, option in FLAGS.items() if match[name]]
+    words = ["python -m demos collect", f"{match['env']}-v0", *options, "--episodes", match["episodes"]]
+    return f"Collect it: {' '.join(words)} --seed {match['seed']}{place}"
 
 
 def _format_problem(metadata: Metadata) -> str | None:

@@ -36,8 +36,11 @@ def make_expert(env: Env) -> ExpertPolicy:
         env: Environment of lam_envs, wrapped or not.
 
     Raises:
+        TypeError: ``env`` is no environment, such as an id.
         ValueError: The environment is not one of lam_envs, or its task has no expert.
     """
+    if not hasattr(env, "unwrapped"):
+        raise TypeError(f"env is {env!r}: expected an environment: gym.make(...)")
     task = getattr(env.unwrapped, "task_name", None)
     if task not in EXPERTS:
         raise ValueError(f"no expert for the task {task!r} of {env}; expected one of {', '.join(EXPERTS)}")

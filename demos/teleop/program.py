@@ -21,6 +21,7 @@ from demos.teleop.session import Session
 from demos.teleop.settings import Recording, SessionSettings, Watched
 from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.registration import is_lam_env
+from lam_envs.validation import unknown_name
 
 
 def teleop(
@@ -56,7 +57,7 @@ def teleop(
     env_id = env_id.removeprefix("lam_envs:")
     if not is_lam_env(env_id):
         raise ValueError(
-            f"unknown environment {env_id!r}; expected one of {', '.join(lam_envs.ENV_IDS)}. For a task of your own, "
+            f"{unknown_name('environment', env_id, lam_envs.ENV_IDS)}. For a task of your own, "
             "import the module that registers it: python -m demos --import MODULE teleop ..."
         )
     hand_page = None if hand_tracking is None else HandPage(hand_tracking)

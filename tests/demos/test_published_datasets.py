@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_one_published_dataset_is_published_again_beside_the_others(tmp_path: Pa
     assert {each: entry["checksum"] for each, entry in json.loads(file.read_text()).items()} == {
         each: entry["checksum"] for each, entry in known.items()
     }
-    with pytest.raises(ValueError, match=r"unknown datasets LamNone-1; expected some of LamReach-100"):
+    with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'.*; list them: python -m demos published"):
         published_datasets.publish(file, ["LamNone-1"])
 
 
@@ -49,5 +50,6 @@ def test_what_only_bears_the_name_is_refused(tmp_path: Path) -> None:
     subsample(few, published_datasets.published()["LamReach-100"]["id"], 1, root=tmp_path)
     with pytest.raises(ValueError, match="expected the published"):
         published_datasets.load_published("LamReach-100", root=tmp_path)
-    with pytest.raises(ValueError, match=r"unknown dataset 'LamNone-1'; expected one of LamReach-100"):
-        published_datasets.load_published("LamNone-1", root=tmp_path)
+    expected = "unknown dataset 'LamReach-1000' (did you mean 'LamReach-100'?); list them: python -m demos published"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        published_datasets.load_published("LamReach-1000", root=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 import tempfile
@@ -88,6 +89,13 @@ def published() -> dict[str, JsonObject]:
     return content
 
 
+def _unknown(name: str, known: Collection[str]) -> str:
+    """Return an error message with an unknown name and the closest known one: there are too many to show."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown dataset {name!r}{hint}; list them: python -m demos published"
+
+
 def load_published(
     name: str, *, workers: int = 1, root: str | Path | None = None, progress: bool = False
 ) -> minari.MinariDataset:
@@ -104,7 +112,7 @@ def load_published(
     """
     known = published()
     if name not in known:
-        raise ValueError(f"unknown dataset {name!r}; expected one of {', '.join(known)}")
+        raise ValueError(_unknown(name, known))
     entry = known[name]
     if dataset_folder(entry["id"], root).exists():
         dataset = load(entry["id"], root)
@@ -133,7 +141,7 @@ def publish(path: Path, names: Collection[str] = ()) -> None:
         ValueError: A name is unknown.
     """
     if unknown := sorted(set(names) - PLANS.keys()):
-        raise ValueError(f"unknown datasets {', '.join(unknown)}; expected some of {', '.join(PLANS)}")
+        raise ValueError(_unknown(unknown[0], PLANS))
     known = json.loads(path.read_text()) if names else {}
     entries = {}
     with tempfile.TemporaryDirectory() as root:

@@ -7,20 +7,27 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import minari
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import demos
+from demos.__main__ import app
+from demos.collection.plan import Plan
 from demos.collection.shards import Recorder
+from demos.commands import collect as collect_command
 from demos.datasets.environment import make_env
 from demos.datasets.metadata import episode_seeds
 from demos.preprocess import Resample, preprocess
 from lam_envs.registration import TASKS, env_id
 from lam_envs.robots import ROBOTS
+
+from ...conftest import Make
 
 
 def contents(dataset: minari.MinariDataset) -> list[Any]:
@@ -165,7 +172,10 @@ def test_two_collections_of_one_dataset_do_not_mix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"env_id": "LamGrab-v0", "episodes": 1}, "unknown environment 'LamGrab-v0'; expected one of LamReach-v0"),
+        (
+            {"env_id": "LamGraps-v0", "episodes": 1},
+            r"unknown environment 'LamGraps-v0' \(did you mean 'LamGrasp-v0'\?\)\. Known: LamReach-v0",
+        ),
         ({"env_id": "LamReach-v0", "episodes": 0}, "episodes is 0"),
         ({"env_id": "LamReach-v0", "episodes": 1, "seed": -1}, "seed is -1"),
         ({"env_id": "LamReach-v0", "episodes": 1, "dataset_id": "../out-v0"}, "malformed dataset id"),
@@ -211,6 +221,58 @@ def test_a_missing_dataset_is_named_with_those_there_are(datasets: Any) -> None:
     root, ids = datasets
     with pytest.raises(FileNotFoundError, match=f"no dataset 'lam/none-v0' .*existing: .*{ids['LamReach-v0']}"):
         demos.load("lam/none-v0", root)
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "settings"),
+    [
+        ("lam/LamReach-expert-20-seed0-v0", {"episodes": 20}),
+        (
+            "lam/LamPickPlacePixels-noisy-all-failures-jpeg-5-seed7-v0",
+            {
+                "episodes": 5,
+                "seed": 7,
+                "demonstrator": "noisy",
+                "strategy": "all",
+                "keep_failures": True,
+                "jpeg": True,
+            },
+        ),
+        ("lam/LamGrasp-robot-xarm6-expert-20-seed0-v0", None),
+        ("lam/LamNone-expert-20-seed0-v0", None),
+        ("none-v0", None),
+    ],
+)
+def test_the_error_for_a_missing_dataset_has_the_command_that_collects_it(
+    dataset_id: str, settings: dict[str, Any] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        demos.load(dataset_id, tmp_path)
+    advice = str(raised.value).partition("(existing: none). ")[2]
+    if settings is None:
+        assert advice == f"List all: python -m demos list --root {tmp_path}"
+        return
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(collect_command, "record_dataset", lambda env, **options: given.update(env_id=env, **options))
+    monkeypatch.setattr(collect_command, "print_summary", lambda dataset: None)
+    words = advice.removeprefix("Collect it: python -m demos ").split()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    names = [field.name for field in fields(Plan) if field.name in given]
+    plan = Plan(**{name: given[name] for name in names})
+    assert plan.default_id() == dataset_id
+    assert {name: getattr(plan, name) for name in settings} == settings
+    assert given["root"] == tmp_path
+
+
+@pytest.mark.parametrize("call", ["collect", "make_expert"])
+def test_an_environment_and_an_id_are_not_confused(call: str, make: Make) -> None:
+    if call == "collect":
+        with pytest.raises(TypeError, match=r"env_id is <TimeLimit.*>: expected an id, such as LamReach-v0"):
+            demos.collect(make("LamReach-v0"), episodes=1)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(TypeError, match=r"env is 'LamReach-v0': expected an environment: gym\.make"):
+            demos.make_expert("LamReach-v0")  # type: ignore[arg-type]
 
 
 @pytest.fixture
