@@ -6,6 +6,7 @@ read in the repository. The other pages are only in the site, which ``docs/websi
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import textwrap
@@ -260,6 +261,7 @@ WRITTEN = {
 
 def main() -> None:
     """Write the pages in the repository."""
+    argparse.ArgumentParser(prog="python -m docs.pages", description=__doc__).parse_args()
     (ROOT / "docs" / "environments.md").write_text(repository_page())
     for place, written in WRITTEN.items():
         (ROOT / place).write_text(written((ROOT / place).read_text()))

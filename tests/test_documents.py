@@ -170,6 +170,16 @@ def headings(path: Path) -> set[str]:
     return {title.strip().replace(" ", "-") for title in plain}
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--out", "site"], ["docs"]])
+def test_the_help_of_the_pages_and_unknown_arguments_write_nothing(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["docs.pages", *arguments])
+    monkeypatch.setattr(pages, "repository_page", lambda: pytest.fail("a page is written"))
+    with pytest.raises(SystemExit):
+        pages.main()
+
+
 def test_the_pages_are_those_of_the_code() -> None:
     assert (ROOT / "docs" / "environments.md").read_text() == pages.repository_page(), "run make docs"
 
