@@ -36,7 +36,7 @@ def _described_keywords(before: str, keywords: Keywords) -> list[str]:
 
 def _described_seeds(seeds: Sequence[int] | None) -> list[str]:
     """Return an agent's own training seeds in words; empty for those of the suite."""
-    return [] if seeds is None else [f"training seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}"]
+    return [] if seeds is None else [f"training seed{'s' if len(seeds) > 1 else ''} {_enumerated(seeds)}"]
 
 
 def _described_mixture(mixture: Sequence[JsonObject]) -> list[str]:
@@ -68,6 +68,13 @@ def _described_demonstrations(demonstrations: dict[str, list[int]], demonstrator
     """Return the demonstrations of an agent in words; empty without demonstrations."""
     if not demonstrations:
         return []
-    kinds = [demonstrator for demonstrator in demonstrators if demonstrator != "expert"]
-    counts = sorted({count for own in demonstrations.values() for count in own})
-    return [" ".join([" and ".join(map(str, counts)), *kinds, "demonstrations"])]
+    counts = _enumerated(sorted({count for own in demonstrations.values() for count in own}))
+    if len(demonstrators) > 1:
+        return [f"{counts} demonstrations of {_enumerated(demonstrators)}"]
+    return [" ".join([counts, *(kind for kind in demonstrators if kind != "expert"), "demonstrations"])]
+
+
+def _enumerated(items: Sequence[object]) -> str:
+    """Return items as a phrase, such as ``expert, novice and human``."""
+    *others, last = map(str, items)
+    return f"{', '.join(others)} and {last}" if others else last

@@ -93,6 +93,11 @@ def test_an_agent_can_have_training_seeds_of_its_own(tmp_path: Path) -> None:
     seeds = {label: [cell.training_seed for cell in suite.cells() if cell.label == label] for label in ("bc", "few")}
     assert seeds == {"bc": [0, 1], "few": [5]}
     assert label_descriptions(suite.model_dump(mode="json"))["few"].endswith(", training seed 5")
+    several = {**few, "demonstrations": [10, 25, 8], "demonstrator": ["expert", "novice", "mixed"]}
+    described = read_suite(written(tmp_path, agents=[{**several, "training_seeds": [0, 1]}], videos=None))
+    assert label_descriptions(described.model_dump(mode="json"))["few"] == (
+        "bc, 8, 10 and 25 demonstrations of expert, novice and mixed, training seeds 0 and 1"
+    )
     alone = read_suite(written(tmp_path, agents=[few], training_seeds=None, videos=None))
     assert [cell.training_seed for cell in alone.cells()] == [5]
 
