@@ -303,7 +303,7 @@ class DemonstrationData:
             source = _joined(self._episodes_in_memory)
         else:
             source = [
-                Windows(dataset, history=obs_horizon, chunk=action_horizon, past=past_actions)
+                Windows(dataset, obs_horizon=obs_horizon, action_horizon=action_horizon, past=past_actions)
                 for dataset in self._datasets
             ]
         steps = self._steps(self._selected(numbers), idle_steps)

@@ -141,11 +141,12 @@ def _bare(first: int, count: int) -> None:
     env.close()
 
 
-def _windows_per_second(root: Path, dataset_id: str, history: int, chunk: int) -> float:
+def _windows_per_second(root: Path, dataset_id: str, obs_horizon: int, action_horizon: int) -> float:
     # PyTorch takes seconds to import.
     from demos.datasets.torch_dataset import WindowDataset
 
-    loader = WindowDataset(demos.load(dataset_id, root), history=history, chunk=chunk).loader(BATCH)
+    dataset = demos.load(dataset_id, root)
+    loader = WindowDataset(dataset, obs_horizon=obs_horizon, action_horizon=action_horizon).loader(BATCH)
     count = sum(len(batch["action"]) for batch in loader)
     start = time.perf_counter()
     for _ in range(2):
@@ -170,7 +171,7 @@ def _stream(root: Path) -> float:
     """Read every window once, in random order; return windows per second."""
     from demos.datasets.torch_dataset import WindowDataset
 
-    windows = WindowDataset(demos.load("bench/large-v0", root), history=2, chunk=8)
+    windows = WindowDataset(demos.load("bench/large-v0", root), obs_horizon=2, action_horizon=8)
     start = time.perf_counter()
     for _ in windows.loader(BATCH):
         pass

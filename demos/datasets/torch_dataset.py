@@ -25,11 +25,11 @@ class TensorWindow(TypedDict):
     """Window, or a batch of windows with the number N of windows as first axis of every tensor."""
 
     observation: torch.Tensor | dict[str, torch.Tensor]
-    """Shape ([N,] history, ...), or a dict of such."""
+    """Shape ([N,] obs_horizon, ...), or a dict of such."""
     action: torch.Tensor
-    """Shape ([N,] chunk, ...)."""
+    """Shape ([N,] action_horizon, ...)."""
     is_pad: torch.Tensor
-    """Bool, shape ([N,] chunk): True for repeated actions."""
+    """Bool, shape ([N,] action_horizon): True for repeated actions."""
 
 
 class WindowDataset(Dataset[TensorWindow]):
@@ -37,15 +37,15 @@ class WindowDataset(Dataset[TensorWindow]):
 
     Args:
         dataset: Minari dataset.
-        history: Number of observations, at least 1.
-        chunk: Number of actions, at least 1.
+        obs_horizon: Number of observations, at least 1.
+        action_horizon: Number of actions, at least 1.
 
     Raises:
         ValueError: See :class:`demos.datasets.windows.Windows`.
     """
 
-    def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1) -> None:
-        self.windows = Windows(dataset, history=history, chunk=chunk)
+    def __init__(self, dataset: minari.MinariDataset, *, obs_horizon: int = 1, action_horizon: int = 1) -> None:
+        self.windows = Windows(dataset, obs_horizon=obs_horizon, action_horizon=action_horizon)
 
     def __len__(self) -> int:
         """Number of steps of the dataset."""

@@ -31,39 +31,43 @@ class Window(TypedDict):
     """Window, or a batch of windows with the number N of windows as first axis of every array."""
 
     observation: Observation
-    """Shape ([N,] history, ...), or a dict of arrays of such shapes."""
+    """Shape ([N,] obs_horizon, ...), or a dict of arrays of such shapes."""
     action: Array
-    """Shape ([N,] past + chunk, ...)."""
+    """Shape ([N,] past + action_horizon, ...)."""
     is_pad: npt.NDArray[np.bool_]
-    """Shape ([N,] past + chunk): True for repeated actions."""
+    """Shape ([N,] past + action_horizon): True for repeated actions."""
 
 
 class Windows:
     """Windows around every step of a dataset.
 
-    Window ``i`` belongs to step t of an episode: ``history`` observations up to t, and ``chunk`` actions from t on.
-    Before the start the first observation is repeated, after the end the last action; ``is_pad`` marks the repeated
-    actions (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV). With ``past``, the actions begin that
-    many steps earlier, and the first action is repeated before the start.
+    Window ``i`` belongs to step t of an episode: ``obs_horizon`` observations up to t, and ``action_horizon`` actions
+    from t on. Before the start the first observation is repeated, after the end the last action; ``is_pad`` marks the
+    repeated actions (Zhao et al. 2023, action chunking, arXiv 2304.13705, section IV). With ``past``, the actions
+    begin that many steps earlier, and the first action is repeated before the start.
 
     Args:
         dataset: Minari dataset.
-        history: Number of observations, at least 1.
-        chunk: Number of actions from the step on, at least 1.
+        obs_horizon: Number of observations, at least 1.
+        action_horizon: Number of actions from the step on, at least 1.
         past: Number of actions before the step.
 
     Raises:
         ValueError: A number is too small, or a space is neither an array nor a dict of arrays.
     """
 
-    def __init__(self, dataset: minari.MinariDataset, *, history: int = 1, chunk: int = 1, past: int = 0) -> None:
-        if history < 1 or chunk < 1:
-            raise ValueError(f"history is {history} and chunk is {chunk}; expected at least 1 each")
+    def __init__(
+        self, dataset: minari.MinariDataset, *, obs_horizon: int = 1, action_horizon: int = 1, past: int = 0
+    ) -> None:
+        if obs_horizon < 1 or action_horizon < 1:
+            raise ValueError(
+                f"obs_horizon is {obs_horizon} and action_horizon is {action_horizon}; expected at least 1 each"
+            )
         if past < 0:
             raise ValueError(f"past is {past}; expected at least 0")
         self.dataset = dataset
-        self.history = history
-        self.chunk = chunk
+        self.obs_horizon = obs_horizon
+        self.action_horizon = action_horizon
         self.past = past
         self._path = dataset.storage.data_path / DATA_FILE
         spaces = {"observations": dataset.observation_space, "actions": dataset.action_space}
@@ -139,7 +143,7 @@ class Windows:
             order = np.argsort(np.concatenate(groups))
             arrays = {name: np.concatenate([part[name] for part in parts])[order] for name in arrays}
         action = arrays.pop(ACTIONS)
-        positions = steps[:, None] + np.arange(-self.past, self.chunk)
+        positions = steps[:, None] + np.arange(-self.past, self.action_horizon)
         return {
             "observation": arrays[""] if self.keys == ("",) else tree_nest(arrays),
             "action": action,
@@ -156,13 +160,13 @@ class Windows:
                 f"observations/{key}" if key else "observations",
                 episode_numbers,
                 step_numbers,
-                self.history,
+                self.obs_horizon,
                 0,
             )
             for key in self.keys
         }
-        size = self.past + self.chunk
-        arrays[ACTIONS] = self._gather(source, "actions", episode_numbers, step_numbers, size, self.chunk - 1)
+        size, ahead = self.past + self.action_horizon, self.action_horizon - 1
+        arrays[ACTIONS] = self._gather(source, "actions", episode_numbers, step_numbers, size, ahead)
         return arrays
 
     def _gather(

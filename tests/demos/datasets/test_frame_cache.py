@@ -40,7 +40,7 @@ def dataset(tmp_path: Path) -> minari.MinariDataset:
 
 def all_windows(dataset: minari.MinariDataset) -> object:
     """Return all windows in an order that mixes the episodes."""
-    windows = Windows(dataset, history=2, chunk=3, past=1)
+    windows = Windows(dataset, obs_horizon=2, action_horizon=3, past=1)
     return dict(windows[np.random.default_rng(0).permutation(len(windows))])
 
 

@@ -38,11 +38,11 @@ def episodes(reach: minari.MinariDataset) -> list[Episode]:
     return list(episodes_of(reach))
 
 
-def expected(episodes: list[Episode], number: int, history: int, chunk: int) -> tuple[Any, Any, Any]:
+def expected(episodes: list[Episode], number: int, obs_horizon: int, action_horizon: int) -> tuple[Any, Any, Any]:
     for episode in episodes:
         if number < len(episode):
-            before = [max(number - back, 0) for back in reversed(range(history))]
-            after = np.arange(number, number + chunk)
+            before = [max(number - back, 0) for back in reversed(range(obs_horizon))]
+            after = np.arange(number, number + action_horizon)
             actions = episode.actions[np.minimum(after, len(episode) - 1)]
             return episode.observations[before], actions, after >= len(episode)
         number -= len(episode)
@@ -51,18 +51,18 @@ def expected(episodes: list[Episode], number: int, history: int, chunk: int) -> 
 
 @given(
     numbers=st.lists(st.integers(0, 159), min_size=1, max_size=20),
-    history=st.integers(1, 70),
-    chunk=st.integers(1, 70),
+    obs_horizon=st.integers(1, 70),
+    action_horizon=st.integers(1, 70),
 )
 @settings(max_examples=30, deadline=None)
 def test_a_window_is_what_stands_in_the_file(
-    numbers: list[int], history: int, chunk: int, reach: minari.MinariDataset, episodes: list[Episode]
+    numbers: list[int], obs_horizon: int, action_horizon: int, reach: minari.MinariDataset, episodes: list[Episode]
 ) -> None:
-    windows = Windows(reach, history=history, chunk=chunk)
+    windows = Windows(reach, obs_horizon=obs_horizon, action_horizon=action_horizon)
     numbers = [number % len(windows) for number in numbers]
     batch = windows[numbers]
     for row, number in enumerate(numbers):
-        observation, action, is_pad = expected(episodes, number, history, chunk)
+        observation, action, is_pad = expected(episodes, number, obs_horizon, action_horizon)
         np.testing.assert_array_equal(batch["observation"][row], observation)
         np.testing.assert_array_equal(batch["action"][row], action)
         np.testing.assert_array_equal(batch["is_pad"][row], is_pad)
@@ -70,7 +70,7 @@ def test_a_window_is_what_stands_in_the_file(
 
 
 def test_windows_may_begin_with_past_actions(reach: minari.MinariDataset, episodes: list[Episode]) -> None:
-    batch = Windows(reach, chunk=2, past=3)[[1, 39]]
+    batch = Windows(reach, action_horizon=2, past=3)[[1, 39]]
     actions = episodes[0].actions
     np.testing.assert_array_equal(batch["action"], actions[[[0, 0, 0, 1, 2], [36, 37, 38, 39, 39]]])
     assert batch["is_pad"].tolist() == [[True, True, False, False, False], [False, False, False, False, True]]
@@ -90,14 +90,14 @@ def test_windows_count_from_the_end_and_stop_there(reach: minari.MinariDataset) 
     for nonsense in ([], 1.5, [[0, 1]], [True], slice(0, 3), "0"):
         with pytest.raises(TypeError, match="expected an integer or a sequence of integers"):
             windows[nonsense]  # type: ignore[index]
-    with pytest.raises(ValueError, match="history is 0"):
-        Windows(reach, history=0)
+    with pytest.raises(ValueError, match="obs_horizon is 0"):
+        Windows(reach, obs_horizon=0)
 
 
 def test_dicts_and_images_come_as_dicts(root: Path) -> None:
     for env_id, keywords in (("LamReachGoal-v0", {}), ("LamReachPixels-v0", {"image_width": 16, "image_height": 16})):
         dataset = demos.collect(env_id, episodes=1, env_kwargs=keywords, root=root)
-        batch = Windows(dataset, history=2)[[0, 5]]
+        batch = Windows(dataset, obs_horizon=2)[[0, 5]]
         episode = next(episodes_of(dataset))
         for name, values in tree_leaves(episode.observations):
             np.testing.assert_array_equal(batch["observation"][name][1], values[4:6])
@@ -113,7 +113,7 @@ def test_files_that_others_wrote_give_the_same_windows(reach: minari.MinariDatas
     with h5py.File(tmp_path / "data" / "main_data.hdf5") as file:
         assert file["episode_0/actions"].chunks is not None
     numbers = np.arange(reach.total_steps)
-    ours, theirs = (Windows(dataset, history=3, chunk=4)[numbers] for dataset in (reach, other))
+    ours, theirs = (Windows(dataset, obs_horizon=3, action_horizon=4)[numbers] for dataset in (reach, other))
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name])
 
@@ -137,7 +137,7 @@ def test_a_part_of_a_dataset_has_its_windows_alone(reach: minari.MinariDataset) 
 
 
 def test_windows_travel_to_other_processes(reach: minari.MinariDataset) -> None:
-    windows = Windows(reach, chunk=2)
+    windows = Windows(reach, action_horizon=2)
     before = windows[[1, 7]]
     copied = pickle.loads(pickle.dumps(windows))
     np.testing.assert_array_equal(copied[[1, 7]]["action"], before["action"])
@@ -147,7 +147,7 @@ def test_windows_travel_to_other_processes(reach: minari.MinariDataset) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_gives_every_window_once_an_epoch(workers: int, reach: minari.MinariDataset) -> None:
-    dataset = WindowDataset(reach, history=2, chunk=3)
+    dataset = WindowDataset(reach, obs_horizon=2, action_horizon=3)
     loader = dataset.loader(32, seed=5, workers=workers)
     first = [batch["observation"] for batch in loader]
     second = torch.cat([batch["observation"] for batch in loader])
@@ -167,7 +167,7 @@ def test_a_loader_gives_every_window_once_an_epoch(workers: int, reach: minari.M
 
 
 def test_pytorchs_own_loader_takes_it_too(reach: minari.MinariDataset) -> None:
-    loader = torch.utils.data.DataLoader(WindowDataset(reach, chunk=3), batch_size=8)
+    loader = torch.utils.data.DataLoader(WindowDataset(reach, action_horizon=3), batch_size=8)
     batch = next(iter(loader))
     assert batch["action"].shape == (8, 3, 4)
     with pytest.raises(ValueError, match="batch_size is 0"):
