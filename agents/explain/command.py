@@ -110,6 +110,7 @@ def demonstrations_of(
     """
     import demos
     from agents.training.policy_agent import PolicyAgent
+    from demos.datasets.loading import datasets_root
 
     if given is not None:
         return [demos.load(given, root)]
@@ -117,12 +118,18 @@ def demonstrations_of(
     learned = (training.get("demonstrations") or {}).get("id")
     if learned is None:
         return "the agent records no demonstrations to compare with: give them by --demos"
+    first, *others = ids = str(learned).split(", ")
+    named = f"{len(ids)} datasets of the agent's training, such as {first}," if others else f"dataset {first}"
     try:
-        datasets = [demos.load(each, root) for each in str(learned).split(", ")]
-    except (OSError, ValueError):
-        return f"dataset {learned} of the agent's training cannot be loaded: give --root, or a dataset by --demos"
+        datasets = [demos.load(each, root) for each in ids]
+    except FileNotFoundError:
+        verb = "are" if others else "of the agent's training is"
+        return f"{named} {verb} not in {datasets_root(root)}: give --root, or a dataset by --demos"
+    except (OSError, ValueError) as error:
+        return f"a dataset of the agent's training cannot be loaded ({error}): give a dataset by --demos"
     spaces = (env.observation_space, env.action_space)
     fitting = [each for each in datasets if (each.observation_space, each.action_space) == spaces]
     if not fitting:
-        return f"dataset {learned} has other observations or actions than this environment: give a dataset by --demos"
+        had = "have" if others else "of the agent's training has"
+        return f"{named} {had} other observations or actions than this environment: give a dataset by --demos"
     return fitting

@@ -182,7 +182,8 @@ def read_actions(answer: object, space: spaces.Space[Any]) -> Array:
     chunk = np.asarray(actions)
     chunk = chunk[None] if chunk.shape == shape else chunk
     if chunk.shape[1:] != shape or len(chunk) == 0:
-        raise ValueError(f"'actions' has shape {actions.shape}; expected {shape}, or {('N', *shape)} for N actions")
+        several = f"(N, {', '.join(map(str, shape))})" if shape else "(N,)"
+        raise ValueError(f"'actions' has shape {actions.shape}; expected {shape}, or {several} for N actions")
     if not np.isfinite(chunk).all():
         raise ValueError(f"'actions' has values that are not finite: {chunk[~np.isfinite(chunk)][0]}")
     if isinstance(space, spaces.Discrete):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.evaluation.evaluation import make_env
+from agents.registry import read_description
 from agents.training.arguments import EnvId, EnvKeywords, SavedAgent
 from agents.training.saving.sources import saved_source
 from demos.commands import teleop as driving
@@ -70,6 +71,9 @@ def talk(
         from agents.imitation.lam.agent import Lam
 
         folder = saved_source(agent, "talk to").folder
+        name = read_description(folder).get("agent")
+        if name != Lam.spec.name:
+            raise ValueError(f"talk needs an agent that follows instructions: {Lam.spec.name}; {agent} holds {name}")
         environment = make_env(env, **{"instruct": True, **parse_keywords(env_kwargs, "--env-kwargs")})
         conversation = Conversation(Lam.load(folder, environment).policy, environment, seed)
         if web:

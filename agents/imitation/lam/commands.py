@@ -73,7 +73,10 @@ def finetune(
         folder = saved_source(agent, "fine-tune").folder
         name = read_description(folder).get("agent")
         if name != spec.name:
-            raise ValueError(f"agent {name} cannot be fine-tuned by demonstrations; expected {spec.name}")
+            raise ValueError(
+                f"finetune takes agent {spec.name}, and {agent} holds {name}: adapt it by python -m agents adapt "
+                f"{agent} --method demonstrations"
+            )
         check_target(out)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)

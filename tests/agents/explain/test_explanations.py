@@ -103,6 +103,20 @@ def test_agents_without_a_network_have_the_explanations_that_need_none(name: str
     assert max(report.content["explanations"]["distance"]["steps"]) > 0.0
 
 
+def test_missing_datasets_of_a_training_are_named_briefly(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    agent = agents.make("bc", env, hidden_sizes=(8,))
+    for given, expected in (
+        ("lam/a-v0, lam/b-v0", f"2 datasets of the agent's training, such as lam/a-v0, are not in {tmp_path}"),
+        ("lam/a-v0", f"dataset lam/a-v0 of the agent's training is not in {tmp_path}: give --root"),
+    ):
+        agent.training = {"demonstrations": {"id": given}}
+        found = demonstrations_of(agent, env, None, tmp_path)
+        assert isinstance(found, str)
+        assert found.startswith(expected)
+        assert "existing" not in found
+
+
 class Doubled:
     """Third party's agent: its actions are not the outputs of its network."""
 

@@ -56,7 +56,7 @@ def test_other_agents_are_trained_in_one_environment_and_on_several_datasets(dat
     run("train", "bc", "--env", "LamReach-v0", *data, *out)
     assert "12 episodes" in run("show", str(tmp_path / "bc"))
     failed = CliRunner().invoke(app, ["finetune", str(tmp_path / "bc"), *data, "--out", str(tmp_path / "tuned")])
-    assert "agent bc cannot be fine-tuned by demonstrations; expected lam" in failed.stderr
+    assert f"finetune takes agent lam, and {tmp_path / 'bc'} holds bc: adapt it by python -m agents" in failed.stderr
     for environments, message in (
         (["--env", "LamReach-v0", "--env", "LamGrasp-v0"], "agent bc is trained in one environment: give --env once"),
         ([], "agent bc needs an environment: give one by --env"),

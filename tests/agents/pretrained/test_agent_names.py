@@ -242,7 +242,10 @@ def test_a_published_agent_is_adapted_fine_tuned_and_talked_to_by_its_name() -> 
     # Its files are read, and then there is an error: a budget of 0, and an agent that is not lam.
     adapted = invoke("adapt", REACH, "--env", "LamReach-v0", *OUT, "--budget", "0", "--config", "replay_share=0")
     assert "budget" in adapted
-    assert "agent bc cannot be fine-tuned by demonstrations; expected lam" in invoke("finetune", REACH, *OUT)
+    expected = f"finetune takes agent lam, and {REACH} holds bc: adapt it by python -m agents adapt {REACH} --method"
+    assert expected in invoke("finetune", REACH, *OUT)
+    expected = f"talk needs an agent that follows instructions: lam; {REACH} holds bc"
+    assert expected in invoke("talk", REACH, "--env", "LamReach-v0", "--instruction", "reach the goal")
     talk = ("talk", "lam/generalist", "--env", "LamGrasp-v0", "--instruction", "lift the cube", "--max-steps", "1")
     assert "The scene has: " in invoke(*talk)
 

@@ -122,7 +122,7 @@ FAULTS: dict[str, tuple[Handler, dict[str, Any], type[Exception], str]] = {
     "closes": (answering(lambda client: client.close()), {}, ConnectionError, "closed the connection before it sent"),
     "NaN": (actions(ACTIONS * np.nan), {}, ValueError, "'actions' has values that are not finite: nan"),
     "wrong shape": (
-        actions(np.zeros((2, 7))), {}, ValueError, r"shape \(2, 7\); expected \(4,\), or \('N', 4\) for N actions"
+        actions(np.zeros((2, 7))), {}, ValueError, r"shape \(2, 7\); expected \(4,\), or \(N, 4\) for N actions"
     ),
     "wrong dtype": (
         actions(ACTIONS.astype(np.int64)), {}, ValueError, "type int64; expected an array of floating-point numbers"
