@@ -246,6 +246,7 @@ def test_every_environment_of_the_settings_exists() -> None:
     known = {env_id.rpartition("-v")[0] for env_id in __import__("lam_envs").ENV_IDS} | {
         settings_module.SEARCH,
         settings_module.INHERITS,
+        settings_module.PIXELS,
     }
     for file in settings_module.settings_files().values():
         assert set(yaml.safe_load(file.read_text())) <= known, file.name

@@ -155,7 +155,7 @@ def test_windows_of_labels_stay_within_their_episodes() -> None:
     [
         ("dagger", {"hidden_sizes": [16]}),
         pytest.param("dagger", LEARNERS["act"], marks=pytest.mark.slow),
-        ("hg-dagger", {**LEARNERS["bc-rnn"], "reaction_steps": 2, "takeover": 0.1}),
+        ("hg-dagger", {**LEARNERS["bc-rnn"], "reaction_steps": 2, "takeover": 0.1, "give_back": 0.05}),
     ],
     ids=["bc", "act", "bc-rnn and interventions"],
 )
