@@ -42,8 +42,12 @@ def generators() -> State:
         "python": [version, list(numbers), gauss],
         "numpy": [name, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
-        **({"cuda": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {}),
+        **({"cuda": torch.cuda.get_rng_state_all()} if _uses_gpu() else {}),
     }
+
+
+def _uses_gpu() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def set_generators(state: State) -> None:

@@ -81,8 +81,7 @@ def prepare(
             from has any.
     """
     if any(each.images for each in interfaces) and not any(each.interface.images for each in sources):
-        known = None if start is None else start.schema.cameras
-        if not known:
+        if start is None or not start.schema.cameras:
             raise ValueError(
                 "an environment has images, and no dataset has any to learn from: add demonstrations with images, "
                 "such as of LamGraspPixels-v0, or use an environment without images"
