@@ -304,8 +304,8 @@ def test_an_unknown_keyword_is_named_with_the_nearest_known_one() -> None:
 
 
 def test_an_unknown_task_is_named_before_its_keywords() -> None:
-    with pytest.raises(ValueError, match=r"unknown task 'tabel'; expected one of reach"):
-        ManipulationEnv(task="tabel", chain=3)
+    with pytest.raises(ValueError, match=r"unknown task 'chair'; expected one of reach"):
+        ManipulationEnv(task="chair", chain=3)
 
 
 def test_contact_force_and_simulation_need_an_episode() -> None:

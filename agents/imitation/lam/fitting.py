@@ -80,12 +80,13 @@ def prepare(
         ValueError: No environment has one of the masked features; or an environment has images, and nothing to learn
             from has any.
     """
-    if any(each.images for each in interfaces) and not any(each.interface.images for each in sources):
-        if start is None or not start.schema.cameras:
-            raise ValueError(
-                "an environment has images, and no dataset has any to learn from: add demonstrations with images, "
-                "such as of LamGraspPixels-v0, or use an environment without images"
-            )
+    knows_images = start is not None and bool(start.schema.cameras)
+    learns_images = knows_images or any(each.interface.images for each in sources)
+    if not learns_images and any(each.images for each in interfaces):
+        raise ValueError(
+            "an environment has images, and no dataset has any to learn from: add demonstrations with images, "
+            "such as of LamGraspPixels-v0, or use an environment without images"
+        )
     known_interfaces = [*(source.interface for source in sources), *interfaces]
     if start is None:
         _check_masked(settings.masked_features, [each.layout for each in known_interfaces])

@@ -191,7 +191,7 @@ def test_wrong_arguments_are_refused() -> None:
     for keywords, message in (
         ({"num_workers": -1}, "num_workers is -1"),
         ({"num_workers": 1.5}, r"num_workers is 1\.5; expected a whole number, or None"),
-        ({"num_workers": 0, "context": "frok"}, "unknown context 'frok'; expected one of fork"),
+        ({"num_workers": 0, "context": "spork"}, "unknown context 'spork'; expected one of fork"),
         ({"autoreset_mode": "Never"}, "Never"),
         ({"num_workers": 2, "context": "thread"}, "thread"),
     ):
