@@ -12,7 +12,7 @@ import typer
 import demos
 from agents.evaluation.evaluation import make_env
 from agents.registry import AgentSpec
-from agents.training.run import CHECKPOINT, Run
+from agents.training.run import Run
 from agents.types import Env, JsonObject, Keywords
 from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env as make_env_of
@@ -227,16 +227,14 @@ def training_run(out: Path, *, device: str, episodes: int, overwrite: bool, proc
         out: Folder to save the agent in.
         device: ``auto``, ``cpu`` or ``cuda``.
         episodes: Episodes of each periodic evaluation.
-        overwrite: Start from scratch: delete the checkpoint of an unfinished training.
+        overwrite: Start from scratch, in place of an unfinished training.
         processes: Processes that train together.
 
     Raises:
         ValueError: An unknown device.
     """
     folder = out.with_name(f"{out.name}.training")
-    if overwrite:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Run(folder, progress=True, device=device, episodes=episodes, overwrite=overwrite, processes=processes)
+    return Run(folder, progress=True, device=device, episodes=episodes, resume=not overwrite, processes=processes)
 
 
 def learned_datasets(description: JsonObject) -> list[str]:

@@ -45,6 +45,7 @@ class Run:
         seconds: Minimum time between checkpoints, seconds; longer if writing them would take more than 5% of the
             time.
         overwrite: Start from scratch if the folder holds a checkpoint of another training run.
+        resume: False to start from scratch in any case. An old checkpoint stays until the training writes its own.
         processes: Processes that train together on CPUs, each on a part of every minibatch; only agent ``lam`` takes
             more than one. The result is that of one process up to rounding.
         identity: Description of the training (:func:`agents.training.provenance.training_record`), which the agent
@@ -58,6 +59,7 @@ class Run:
     evaluations: int = 10
     seconds: float = 2.0
     overwrite: bool = False
+    resume: bool = True
     processes: int = 1
     identity: JsonObject = field(default_factory=dict)
 
@@ -121,12 +123,12 @@ class Run:
                 self._tensorboard = None
 
     def restored(self) -> State | None:
-        """Return the state of the last checkpoint; None without one.
+        """Return the state of the last checkpoint; None without one, or if the training must not resume.
 
         Raises:
             ValueError: The checkpoint is damaged, or belongs to another training run.
         """
-        if self.folder is None or not (self.folder / CHECKPOINT).is_file():
+        if self.folder is None or not self.resume or not (self.folder / CHECKPOINT).is_file():
             return None
         from agents.training.checkpoints import read_state  # late: it imports PyTorch, which not every command needs
 

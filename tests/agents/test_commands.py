@@ -20,6 +20,7 @@ import agents
 import demos
 from agents.__main__ import app
 from agents.training.arguments import training_run
+from agents.training.checkpoints import write_state
 from agents.training.run import CHECKPOINT
 from demos.runtime.console import clear_errors
 
@@ -44,15 +45,15 @@ def test_an_agent_is_trained_saved_and_evaluated(datasets: Any, tmp_path: Path) 
         assert "seeds 1000 to 1001" in evaluated.stdout
 
 
-def test_overwrite_starts_a_training_from_scratch(tmp_path: Path) -> None:
+def test_overwrite_starts_a_training_from_scratch_and_keeps_the_old_one_until_then(tmp_path: Path) -> None:
     out = tmp_path / "bc"
-    for overwrite in (False, True):
-        folder = out.with_name("bc.training")
-        folder.mkdir(exist_ok=True)
-        (folder / CHECKPOINT).write_bytes(b"unfinished")
-        run = training_run(out, device="cpu", episodes=0, overwrite=overwrite)
-        assert run.folder == folder
-        assert (folder / CHECKPOINT).exists() is not overwrite
+    path = out.with_name("bc.training") / CHECKPOINT
+    path.parent.mkdir()
+    write_state(path, {"identity": {}, "evaluated": 0, "logged": 0, "state": {"epochs": 3}})
+    before = path.read_bytes()
+    assert training_run(out, device="cpu", episodes=0, overwrite=False).restored() == {"epochs": 3}
+    assert training_run(out, device="cpu", episodes=0, overwrite=True).restored() is None
+    assert path.read_bytes() == before
 
 
 def test_ctrl_c_reports_what_holds_for_the_command(capsys: pytest.CaptureFixture[str]) -> None:

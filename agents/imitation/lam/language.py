@@ -199,11 +199,13 @@ class Sentences(SentenceEncoder):
 
         The instruction of an episode is the same in each step, and its encoding takes a quarter of a decision's time.
         """
+        parameters = list(self.parameters())
         is_traced = bool(torch.jit.is_tracing()) or torch.compiler.is_compiling()  # type: ignore[attr-defined,no-untyped-call]
-        if self.training or torch.is_grad_enabled() or len(numbers) != 1 or is_traced:
+        has_versions = not any(each.is_inference() for each in parameters)
+        if self.training or torch.is_grad_enabled() or len(numbers) != 1 or is_traced or not has_versions:
             return self(numbers)  # type: ignore[no-any-return]
         # In-place changes, such as a step of an optimizer, raise the version of a tensor.
-        weights = tuple((each.data_ptr(), each._version) for each in self.parameters())
+        weights = tuple((each.data_ptr(), each._version) for each in parameters)
         latest = self._latest
         if latest is None or latest.weights != weights or not torch.equal(latest.numbers, numbers):
             latest = self._latest = _Encoded(numbers.clone(), weights, *self(numbers))

@@ -109,3 +109,11 @@ def test_a_sentence_is_encoded_again_where_gradients_are_needed() -> None:
         sentences.encode(words, first, mentions)
     meaning, _ = sentences.encode(words, first, mentions)
     assert meaning.requires_grad
+
+
+def test_weights_that_were_made_in_inference_mode_encode_sentences() -> None:
+    with torch.inference_mode():
+        sentences = Sentences(8).eval()
+        words = sentences.numbers([parse("lift the slab", NAMES)])
+        meaning, _ = sentences.encode(words, torch.zeros(1, dtype=torch.int64), torch.full((1, 5), -1))
+        assert torch.equal(meaning, sentences(words)[0])
