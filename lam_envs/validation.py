@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -122,21 +122,22 @@ def unknown_keyword(keyword: str, function: Callable[..., object], others: Itera
     error = f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
     if keyword in OF_VECTORS:
         return f"{error}: it is one of lam_envs.vector.make_vec. {VECTOR_HINT}"
-    return f"{error}{_hint(keyword, known)}. Known: {', '.join(known)}"
+    return f"{error}{did_you_mean(keyword, known)}. Known: {', '.join(known)}"
 
 
 def unknown_name(kind: str, value: object, known: Iterable[str]) -> str:
     """Return an error message with an unknown name, the closest known name and all known names."""
     names = list(known)
-    return f"unknown {kind} {value!r}{_hint(str(value), names)}. Known: {', '.join(names) or 'none'}"
+    return f"unknown {kind} {value!r}{did_you_mean(str(value), names)}. Known: {', '.join(names) or 'none'}"
 
 
 def unknown_field(argument: str, field: str, known: Iterable[str]) -> str:
     """Return an error message with an unknown field of an argument, the closest known field and all known fields."""
     names = list(known)
-    return f"{argument} has no {field!r}{_hint(field, names)}. Known: {', '.join(names)}"
+    return f"{argument} has no {field!r}{did_you_mean(field, names)}. Known: {', '.join(names)}"
 
 
-def _hint(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return a hint at the known name that is closest to an unknown one; empty if none is close."""
     near = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

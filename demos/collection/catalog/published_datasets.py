@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from demos.datasets.metadata import plan_of
 from demos.human.motion.files import read_motion
 from demos.runtime.files import write_json
 from demos.runtime.types import JsonObject, Keywords
+from lam_envs.validation import did_you_mean
 
 PUBLISHED = "published.json"
 
@@ -91,9 +91,7 @@ def published() -> dict[str, JsonObject]:
 
 def _unknown(name: str, known: Collection[str]) -> str:
     """Return an error message with an unknown name and the closest known one: there are too many to show."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown dataset {name!r}{hint}; list them: python -m demos published"
+    return f"unknown dataset {name!r}{did_you_mean(name, known)}; list them: python -m demos published"
 
 
 def load_published(
