@@ -68,6 +68,12 @@ class Source:
         """True if :meth:`mirrored` is possible: no images, and control ee."""
         return self.images is None and self.interface.control == "ee"
 
+    @property
+    def in_memory_bytes(self) -> int:
+        """Size of the observations that are in memory."""
+        features = self.observations.nbytes if isinstance(self.observations, torch.Tensor) else 0
+        return features + (0 if self.images is None else self.images.in_memory_bytes)
+
     def __len__(self) -> int:
         """Return the number of steps, T."""
         return len(self.ends)
@@ -91,7 +97,9 @@ class Source:
 
 
 def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDLE_STEPS) -> list[Source]:
-    """Read the demonstrations of several datasets. Observations stay in their files if all together may be large.
+    """Read the demonstrations of several datasets.
+
+    Observations stay in their files if they and those of the datasets before are too large for the memory.
 
     Args:
         datasets: Datasets.
@@ -100,7 +108,12 @@ def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDL
     Raises:
         ValueError: See :func:`read_source`.
     """
-    return [read_source(dataset, idle_steps, IN_MEMORY_BYTES // len(datasets)) for dataset in datasets]
+    sources: list[Source] = []
+    free = IN_MEMORY_BYTES
+    for dataset in datasets:
+        sources.append(read_source(dataset, idle_steps, free))
+        free = max(free - sources[-1].in_memory_bytes, 0)
+    return sources
 
 
 def read_source(
@@ -300,8 +313,8 @@ class Mixture:
         """Return a function that draws the steps of an epoch.
 
         Each step is drawn equally often by default, so that a task with more or longer demonstrations has a larger
-        weight. The steps of a minibatch are all of small scenes, or all of large ones, because absent entities cost
-        time; or they all have images.
+        weight. The steps of a minibatch are of scenes that have similar entities, because absent ones cost time; or
+        they all have images.
 
         Args:
             batch_size: Steps of a minibatch.
@@ -317,8 +330,8 @@ class Mixture:
         share = np.array([len(each) for each in steps] if shares is None else [shares[name] for name in self.groups])
         readers = [self._readers[self._reader_of_source[group[0]]] for group in members]
         has_images = np.array([self.sources[group[0]].images is not None for group in members])
-        is_large = np.array([sum(name is not None for name in reader.names) > SMALL_SCENE for reader in readers])
-        kinds = [kind for kind in (is_large & ~has_images, has_images, ~is_large & ~has_images) if kind.any()]
+        kinds = [has_images] if has_images.any() else []
+        kinds += _similar_scenes([set(reader.names) - {None} for reader in readers], ~has_images)
         bounds = np.cumsum([share[kind].sum() for kind in kinds]) / share.sum()
 
         def draw(rng: np.random.Generator) -> Rows:
@@ -333,3 +346,26 @@ class Mixture:
             return np.concatenate(drawn)
 
         return draw
+
+
+def _similar_scenes(scenes: Sequence[set[Any]], chosen: Rows) -> list[Rows]:
+    """Return sets of scenes: small ones that have few entities together, and others that have the same entities.
+
+    Args:
+        scenes: Names of the entities of each scene, S scenes.
+        chosen: True for the scenes that are returned, shape (S,).
+
+    Returns:
+        True for the scenes of each set, shape (S,).
+    """
+    found: list[tuple[set[Any], Rows]] = []
+    for number in np.flatnonzero(chosen):
+        scene = scenes[number]
+        for entities, members in found:
+            if scene == entities or len(entities | scene) <= SMALL_SCENE:
+                entities |= scene
+                members[number] = True
+                break
+        else:
+            found.append((set(scene), np.arange(len(scenes)) == number))
+    return [members for _, members in found]

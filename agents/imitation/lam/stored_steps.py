@@ -53,6 +53,13 @@ class Frames:
     observations: dict[str, torch.Tensor] | MappedObservations
     rows: torch.Tensor
 
+    @property
+    def in_memory_bytes(self) -> int:
+        """Size of the images that are in memory."""
+        if isinstance(self.observations, MappedObservations):
+            return 0
+        return sum(self.observations[camera].nbytes for camera in self.cameras)
+
     def __getitem__(self, chosen: torch.Tensor) -> Images:
         """Return the images of some steps."""
         held, rows = self.observations, self.rows[chosen]

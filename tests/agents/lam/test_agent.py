@@ -289,6 +289,18 @@ def test_each_step_is_sampled_equally_often_or_by_the_share_of_its_task(both: An
         assert len(np.unique(drawn)) > 0.8 * counts.sum()
 
 
+def test_the_scenes_of_a_minibatch_have_similar_entities(both: Any, tmp_path: Path) -> None:
+    ids = ("LamTable-v0", "LamClutter-v0", "LamDrawer-v0")
+    others = [demos.collect(env_id, episodes=1, seed=0, root=tmp_path) for env_id in ids]
+    sources = [read_source(dataset) for dataset in (others[0], both[0], *others[1:], both[1])]
+    schema = Schema.of([source.interface.layout for source in sources])
+    mixture = Mixture(sources, schema, ["panda"], 4, 8)
+    owner = np.repeat(np.arange(len(sources)), [len(source) for source in sources])
+    sampler = mixture.sampler(16, 200, dict.fromkeys(mixture.groups, 1.0))
+    drawn = owner[sampler(np.random.default_rng(0))].reshape(200, 16)
+    assert {tuple(np.unique(each)) for each in drawn} == {(0,), (2,), (1, 3, 4)}
+
+
 def test_the_settings_choose_how_often_each_task_is_sampled(both: Any, make: Make) -> None:
     groups = ["reach panda ee", "grasp panda ee"]
     assert LamSettings().group_shares(groups) is None
