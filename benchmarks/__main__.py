@@ -258,7 +258,7 @@ def _run_speed_suite(suite: SpeedSuite, out: Path | None, given: Sequence[str], 
 add_speed_commands(app)
 app.command(epilog="Example: python -m benchmarks recordings --episodes 20 --recordings 10")(recordings)
 app.command(epilog="Example: python -m benchmarks monitors --env LamGrasp-v0 --episodes 20")(monitors)
-app.command(epilog="Example: python -m benchmarks finetuning --task pick_place --epochs 3")(finetuning)
+app.command(epilog="Example: python -m benchmarks finetuning --new pick_place --epochs 3")(finetuning)
 app.command(epilog="Example: python -m benchmarks leaderboard results/* --out site/leaderboard")(leaderboard)
 app.command(epilog="Example: python -m benchmarks submit --agent my_module:act --suite quickstart")(submit)
 app.command(epilog="Example: python -m benchmarks verify submission.json --agent my_module:act")(verify)

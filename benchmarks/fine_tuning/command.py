@@ -9,25 +9,34 @@ import typer
 from rich.table import Table
 
 from benchmarks.fine_tuning import measurement
-from benchmarks.fine_tuning.models import NEW_TASKS
+from benchmarks.fine_tuning.experiments import EXPERIMENTS
 from demos.runtime.console import clear_errors, console
 from demos.runtime.engines import LocalEngine
-from lam_envs.validation import check_name
+
+_NEW = "; ".join(f"{', '.join(each.new)} ({name})" for name, each in EXPERIMENTS.items())
 
 
 def finetuning(
-    task: Annotated[
-        list[str], typer.Option(help="Name of a new task; may be repeated. By default pick_place and insert.")
+    experiment: Annotated[
+        str,
+        typer.Option(
+            help="What is new: tasks, for a model that knows four others; or robot, the fourth whose joints it moves."
+        ),
+    ] = "tasks",
+    new: Annotated[
+        list[str],
+        typer.Option(help=f"What to learn; may be repeated. By default all of the experiment: {_NEW}."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     demonstrations: Annotated[
         int, typer.Option(help="Demonstrations of each new task.")
     ] = measurement.DEMONSTRATIONS,
     known_epochs: Annotated[
-        int, typer.Option(help="Epochs of the model of the known tasks.")
-    ] = measurement.KNOWN_EPOCHS,
+        int | None, typer.Option(help="Epochs of the first model; by default those of the experiment.")
+    ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Epochs of fine-tuning, and of training from scratch.")
-    ] = measurement.NEW_EPOCHS,
+        int | None,
+        typer.Option(help="Epochs of fine-tuning, and of training from scratch; by default those of the experiment."),
+    ] = None,
     episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.")] = measurement.EPISODES,
     workers: Annotated[int | None, typer.Option(help="Jobs at a time; by default one for each core.")] = None,
     out: Annotated[
@@ -37,14 +46,13 @@ def finetuning(
         bool, typer.Option(help="Replace a file and datasets of other settings or versions.")
     ] = False,
 ) -> None:
-    """Compare the agent lam, fine-tuned to new tasks by few demonstrations, with training from scratch."""
+    """Compare the agent lam, fine-tuned by few demonstrations, with training from scratch."""
     with clear_errors():
-        for name in task:
-            check_name("task", name, NEW_TASKS)
         result = measurement.run(
             out,
             LocalEngine(workers),
-            tasks=task or NEW_TASKS,
+            experiment=experiment,
+            new=new,
             demonstrations=demonstrations,
             known_epochs=known_epochs,
             new_epochs=epochs,

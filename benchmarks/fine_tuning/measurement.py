@@ -8,17 +8,14 @@ from typing import Any
 
 from pydantic import Field
 
+from benchmarks.fine_tuning.experiments import EXPERIMENTS, Experiment, Setting
 from benchmarks.fine_tuning.models import (
     DEMONSTRATION_SEED,
-    DEMONSTRATORS,
-    DIFFICULT,
     FINE_TUNED,
     FIRST_SEED,
     FROM_SCRATCH,
     KNOWN,
-    KNOWN_TASKS,
     MODELS,
-    NEW_TASKS,
     TRAINING_SEED,
     collect_known,
     collect_new,
@@ -31,11 +28,9 @@ from benchmarks.suite.fields import SuiteModel, problem_of
 from demos.collection.versions import demonstration_versions, library_versions, major_versions
 from demos.runtime.engines import Engine, Job
 from demos.runtime.files import write_json
-from lam_envs.registration import env_id
+from lam_envs.validation import check_name
 
 DEMONSTRATIONS = 25
-KNOWN_EPOCHS = 15
-NEW_EPOCHS = 5
 EPISODES = 200
 SEPARATOR = " | "
 
@@ -43,13 +38,12 @@ SEPARATOR = " | "
 class FineTuning(SuiteModel):
     """Content of a results file."""
 
+    experiment: str = Field(default="tasks", description="Name of the experiment.")
     demonstrations: int = Field(description="Demonstrations of each new task.")
-    known_epochs: int = Field(description="Epochs of the model of the known tasks.")
+    known_epochs: int = Field(description="Epochs of the first model.")
     new_epochs: int = Field(description="Epochs of each other model.")
-    known_demonstrations: dict[str, int] = Field(
-        default=DEMONSTRATORS, description="Of a known task, by demonstrator."
-    )
-    difficult: dict[str, int] = Field(default=DIFFICULT, description="Factor of the demonstrations of a known task.")
+    known_demonstrations: dict[str, int] = Field(description="Of a known task, by demonstrator.")
+    difficult: dict[str, int] = Field(description="Factor of the demonstrations of a known task.")
     demonstration_seed: int = DEMONSTRATION_SEED
     training_seed: int = TRAINING_SEED
     first_seed: int = FIRST_SEED
@@ -64,10 +58,11 @@ def run(
     out: Path,
     engine: Engine,
     *,
-    tasks: Sequence[str] = NEW_TASKS,
+    experiment: str = "tasks",
+    new: Sequence[str] = (),
     demonstrations: int = DEMONSTRATIONS,
-    known_epochs: int = KNOWN_EPOCHS,
-    new_epochs: int = NEW_EPOCHS,
+    known_epochs: int | None = None,
+    new_epochs: int | None = None,
     episodes: int = EPISODES,
     overwrite: bool = False,
     progress: bool = False,
@@ -79,29 +74,44 @@ def run(
     Args:
         out: File to write, whose name ends in ``.json``.
         engine: Runs the jobs.
-        tasks: New tasks.
+        experiment: Name of one of :data:`benchmarks.fine_tuning.experiments.EXPERIMENTS`.
+        new: Names of what is learned from few demonstrations; by default all of the experiment.
         demonstrations: Demonstrations of each new task.
-        known_epochs: Epochs of the model of the known tasks.
-        new_epochs: Epochs of each other model.
+        known_epochs: Epochs of the first model; by default those of the experiment.
+        new_epochs: Epochs of each other model; by default those of the experiment.
         episodes: Episodes of each evaluation.
         overwrite: Replace a file and datasets of other settings or versions.
         progress: Show progress.
 
     Raises:
-        ValueError: A number is not positive, the file has another suffix, or it was measured with other settings or
-            versions.
+        ValueError: A name is unknown, a number is not positive, the file has another suffix, or it was measured with
+            other settings or versions.
     """
+    check_name("experiment", experiment, EXPERIMENTS)
+    of = EXPERIMENTS[experiment]
+    for name in new:
+        check_name("name", name, of.new)
     settings: dict[str, Any] = {
-        "demonstrations": demonstrations, "known_epochs": known_epochs, "new_epochs": new_epochs, "episodes": episodes
-    }  # fmt: skip
+        "demonstrations": demonstrations,
+        "known_epochs": of.known_epochs if known_epochs is None else known_epochs,
+        "new_epochs": of.new_epochs if new_epochs is None else new_epochs,
+        "episodes": episodes,
+    }
     for name, value in settings.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
     if out.suffix != ".json":
         raise ValueError(f"the results file is {out}; expected a name that ends in .json")
-    content = _up_to_date(out, FineTuning(**settings, **_versions()), overwrite=overwrite)
+    fresh = FineTuning(
+        experiment=experiment,
+        known_demonstrations=dict(of.demonstrators),
+        difficult=dict(of.difficult),
+        **settings,
+        **_versions(of),
+    )
+    content = _up_to_date(out, fresh, overwrite=overwrite)
     folder = out.with_suffix("").absolute()
-    jobs = _jobs(folder, engine, tasks, content, overwrite=overwrite)
+    jobs = _jobs(folder, engine, of, list(new or of.new), content, overwrite=overwrite)
     jobs = [job for job in jobs if not _is_done(job, content, folder)]
     with progress_display("fine-tuning", len(jobs), disable=not progress) as shown:
         for job, result in engine.run(jobs, on_progress=shown.update if progress else None):
@@ -111,24 +121,42 @@ def run(
     return content
 
 
-def _jobs(folder: Path, engine: Engine, tasks: Sequence[str], content: FineTuning, *, overwrite: bool) -> list[Job]:
-    """Return all jobs: trainings, and evaluations of their models in the tasks that they learned."""
-    known = collect_known(folder, engine, overwrite=overwrite)
-    first = (folder, KNOWN, KNOWN_TASKS, known, content.known_epochs)
-    jobs = [Job(KNOWN, train, first)]
-    # Before fine-tuning, it is evaluated in the new tasks, too.
-    learned = {KNOWN: (*KNOWN_TASKS, *tasks)}
-    for task in tasks:
-        dataset = collect_new(folder, engine, task, content.demonstrations, overwrite=overwrite)
-        tuned, scratch = (f"{how}-{task}" for how in (FINE_TUNED, FROM_SCRATCH))
-        arguments = (folder, tuned, task, dataset, known, content.new_epochs)
+def _jobs(
+    folder: Path,
+    engine: Engine,
+    experiment: Experiment,
+    names: Sequence[str],
+    content: FineTuning,
+    *,
+    overwrite: bool,
+) -> list[Job]:
+    """Return all jobs: trainings, and evaluations of their models in what they learned."""
+    known = collect_known(folder, engine, experiment, overwrite=overwrite)
+    jobs = [Job(KNOWN, train, (folder, KNOWN, experiment.known, known, content.known_epochs))]
+    # Before fine-tuning, the first model is evaluated in what is new, too, if it can act there.
+    learned: dict[str, tuple[Setting, ...]] = {
+        KNOWN: (
+            *experiment.known,
+            *(setting for name in names if name not in experiment.unfamiliar for setting in experiment.new[name]),
+        )
+    }
+    for name in names:
+        settings = experiment.new[name]
+        datasets = collect_new(folder, engine, settings, content.demonstrations, overwrite=overwrite)
+        tuned, scratch = (f"{how}-{name}" for how in (FINE_TUNED, FROM_SCRATCH))
+        arguments = (folder, tuned, settings, datasets, known, content.new_epochs)
         jobs.append(Job(tuned, fine_tune, arguments, after=(KNOWN,)))
-        jobs.append(Job(scratch, train, (folder, scratch, (task,), (dataset,), content.new_epochs)))
-        learned |= {tuned: (task, *KNOWN_TASKS), scratch: (task,)}
+        jobs.append(Job(scratch, train, (folder, scratch, settings, datasets, content.new_epochs)))
+        learned |= {tuned: (*settings, *experiment.known), scratch: settings}
     return jobs + [
-        Job(f"{model}{SEPARATOR}{task}", evaluate_model, (folder, model, task, content.episodes), after=(model,))
+        Job(
+            f"{model}{SEPARATOR}{setting.name}",
+            evaluate_model,
+            (folder, model, setting, content.episodes),
+            after=(model,),
+        )
         for model, evaluated in learned.items()
-        for task in evaluated
+        for setting in evaluated
     ]
 
 
@@ -138,13 +166,13 @@ def _is_done(job: Job, content: FineTuning, folder: Path) -> bool:
     return job.name in content.trainings and (folder / MODELS / job.name).is_dir()
 
 
-def _versions() -> dict[str, Any]:
+def _versions(experiment: Experiment) -> dict[str, Any]:
     """Return the versions of the parts and libraries that decide the results."""
     from agents.training.provenance import agent_versions  # late: it imports PyTorch
 
     parts = agent_versions("lam", {})
-    for task in (*KNOWN_TASKS, *NEW_TASKS):
-        parts |= demonstration_versions(env_id(task), {}, tuple(DEMONSTRATORS))
+    for setting in (*experiment.known, *(each for some in experiment.new.values() for each in some)):
+        parts |= demonstration_versions(setting.env_id, setting.env, tuple(experiment.demonstrators))
     return {"versions": parts, "libraries": library_versions(("gymnasium", "numpy", "pybullet", "torch"))}
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.fine_tuning import models
-from benchmarks.fine_tuning.models import KNOWN_TASKS
+from benchmarks.fine_tuning.experiments import EXPERIMENTS, Experiment, Setting
 
-SMALL = ["--task", "pick_place", "--demonstrations", "2", "--known-epochs", "1", "--epochs", "1", "--episodes", "2"]
+SMALL = ["--new", "pick_place", "--demonstrations", "2", "--known-epochs", "1", "--epochs", "1", "--episodes", "2"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "DEMONSTRATORS", {"expert": 2})
+    known = ("reach", "push", "grasp", "stack")
+    monkeypatch.setitem(EXPERIMENTS, "tasks", replace(EXPERIMENTS["tasks"], demonstrators={"expert": 2}))
     out = tmp_path / "finetuning.json"
     done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
     assert done.exit_code == 0, done.output
@@ -26,8 +27,8 @@ def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch:
     assert set(content["trainings"]) == {"known", "fine-tuned-pick_place", "from-scratch-pick_place"}
     evaluated = {(row["model"], row["task"]) for row in content["evaluations"].values()}
     assert evaluated == {
-        *(("known", task) for task in (*KNOWN_TASKS, "pick_place")),
-        *(("fine-tuned-pick_place", task) for task in (*KNOWN_TASKS, "pick_place")),
+        *(("known", task) for task in (*known, "pick_place")),
+        *(("fine-tuned-pick_place", task) for task in (*known, "pick_place")),
         ("from-scratch-pick_place", "pick_place"),
     }
     # As after an interruption: what is left out is measured again, with the saved models.
@@ -43,10 +44,37 @@ def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch:
     assert "was measured with other episodes: name another file" in " ".join(changed.stderr.split())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_new_robot_is_learned_by_its_joints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, unseen = (Setting("reach", {"robot": robot, "control": "joint"}) for robot in ("panda", "ur5e"))
+    small = Experiment(
+        known=(known,),
+        new={"ur5e": (unseen,)},
+        unfamiliar=frozenset(),
+        demonstrators={"expert": 2},
+        difficult={},
+        known_epochs=1,
+        new_epochs=1,
+    )
+    monkeypatch.setitem(EXPERIMENTS, "robot", small)
+    out = tmp_path / "finetuning.json"
+    command = ["finetuning", "--experiment", "robot", "--demonstrations", "2", "--episodes", "2", "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(out.read_text())["evaluations"]) == {
+        "known | reach panda joint", "known | reach ur5e joint",
+        "fine-tuned-ur5e | reach ur5e joint", "fine-tuned-ur5e | reach panda joint",
+        "from-scratch-ur5e | reach ur5e joint",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "fly"], "unknown task 'fly'; expected one of pick_place, insert"),
+        (["--new", "fly"], "unknown name 'fly'; expected one of pick_place, insert"),
+        (["--experiment", "arms"], "unknown experiment 'arms'; expected one of tasks, robot"),
+        (["--experiment", "robot", "--new", "insert"], "unknown name 'insert'; expected one of ur5e"),
         (["--demonstrations", "0"], "demonstrations is 0; expected at least 1"),
         (["--out", "finetuning"], "the results file is finetuning; expected a name that ends in .json"),
     ],
