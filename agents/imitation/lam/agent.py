@@ -17,6 +17,7 @@ from agents.data.spaces import spaces_of
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
 from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.networks import weights_of
@@ -32,6 +33,9 @@ from agents.training.run import Run
 from agents.training.saving.storage import save_agent
 from agents.training.settings import check_budget, check_seed
 from agents.types import Env, JsonObject
+
+REPLAYED = "replay of "
+"""Beginning of the name of a group of sources that a model has learned from before."""
 
 
 class Lam(PolicyAgent):
@@ -91,7 +95,7 @@ class Lam(PolicyAgent):
     ) -> None:
         """Fit the network to demonstrations of one or several environments.
 
-        Each step is sampled equally often: give a difficult task more demonstrations.
+        By default, each step is sampled equally often: give a difficult task more demonstrations, or set ``shares``.
 
         Args:
             demonstrations: Datasets of lam_envs with ``obs="state"``, ``obs="pixels"``, or both.
@@ -116,7 +120,7 @@ class Lam(PolicyAgent):
         env: Env | Sequence[Env],
         *,
         replay: Sequence[minari.MinariDataset] = (),
-        replay_share: float = 0.5,
+        replay_share: float = REPLAY_SHARE,
         seed: int,
         budget: int | None = None,
         run: Run | None = None,
@@ -125,7 +129,8 @@ class Lam(PolicyAgent):
         """Return a saved model after a further training, on other demonstrations.
 
         They may have entities, features, words and robots that the model does not know. A share of the examples comes
-        from datasets that it has learned from, so that it does not lose what it knew.
+        from datasets that it has learned from, so that it does not lose what it knew. Each task, robot and control of
+        the new datasets is sampled equally often, and those of the others by the setting ``shares`` of the model.
 
         Args:
             directory: Folder of the saved model.
@@ -154,15 +159,15 @@ class Lam(PolicyAgent):
         environments, model = _environments(env), read_model(cls.spec.name, directory)
         agent = cls(environments[0], **{**model.settings, **settings})
         agent.settings.check_structure(LamSettings(**model.settings))
-        sources = read_sources(_datasets(demonstrations), agent.settings.idle_steps)
-        old = [
-            replace(each, group=f"replay of {each.group}") for each in read_sources(replay, agent.settings.idle_steps)
-        ]
-        shares = {
-            source.group: share / len({each.group for each in some})
-            for some, share in ((sources, 1.0 - replay_share), (old, replay_share))
-            for source in some
-        }
+        given = _datasets(demonstrations)
+        read = read_sources([*given, *replay], agent.settings.idle_steps)
+        sources, known = read[: len(given)], read[len(given) :]
+        weights = agent.settings.shares or {}
+        old = [replace(each, group=f"{REPLAYED}{each.group}") for each in known]
+        shares = {group: (1.0 - replay_share) / len(_groups(sources)) for group in _groups(sources)}
+        total = sum(weights.get(group, 1.0) for group in _groups(known))
+        for group in _groups(known):
+            shares[f"{REPLAYED}{group}"] = replay_share * weights.get(group, 1.0) / total
         further = {
             "weights": model.checksum,
             "replay": [{"id": source.name, "checksum": source.checksum} for source in old],
@@ -298,7 +303,7 @@ class Lam(PolicyAgent):
                 f"the agent in {directory} was trained with control {', '.join(model.controls)}; this environment "
                 f"has control {control!r}"
             )
-        if agent._interface.lacks_instruction:
+        if agent._interface.lacks_instruction and agent.settings.use_instruction:
             warnings.warn(
                 "only an instruction specifies the goal of this task, and the observations have none: make the "
                 "environment with instruct=True (--env-kwargs instruct=true)",
@@ -322,6 +327,11 @@ def _environments(env: Env | Sequence[Env]) -> list[Env]:
     if not environments:
         raise ValueError("no environment: expected at least one")
     return environments
+
+
+def _groups(sources: Sequence[Source]) -> list[str]:
+    """Return the names of the groups of sources, each once."""
+    return sorted({source.group for source in sources})
 
 
 def _datasets(demonstrations: Demonstrations) -> list[minari.MinariDataset]:

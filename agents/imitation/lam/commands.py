@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import demos
+from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.registry import read_description
 from agents.training.arguments import (
     Demonstrations,
@@ -43,12 +44,13 @@ def finetune(
     replay: Annotated[
         list[str] | None,
         typer.Option(
-            help="Id of a dataset that the agent has learned from, or its folder. Repeat it for more; by default all."
+            help="Id of a dataset that the agent has learned from, or its folder. Repeat it for more; by default "
+            "those of its last training."
         ),
     ] = None,
     replay_share: Annotated[
         float, typer.Option(help="Share of the examples that come from these datasets; 0 for none.")
-    ] = 0.5,
+    ] = REPLAY_SHARE,
     seed: Annotated[int, typer.Option(help="Seed of new weights and minibatches.")] = 0,
     budget: Annotated[int | None, typer.Option(help="Epochs; by default the agent's setting.")] = None,
     config: Settings = [],  # noqa: B006
@@ -80,12 +82,14 @@ def finetune(
         check_target(out)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
-        learned = learned_datasets(read_description(folder)) if replay is None else replay
+        replayed = replay
+        if replayed is None:
+            replayed = learned_datasets(read_description(folder)) if replay_share else []
         tuned = Lam.finetune(
             folder,
             load_datasets(spec.name, spec, demonstrations, root) or [],
             training_environments(spec.name, spec, env, keywords, demonstrations, root),
-            replay=[demos.load(each, root) for each in learned] if replay_share else [],
+            replay=[demos.load(each, root) for each in replayed] if replay_share else [],
             replay_share=replay_share,
             seed=seed,
             budget=budget,
