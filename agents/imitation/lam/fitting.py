@@ -110,11 +110,17 @@ def prepare(
 
 
 def _check_masked(masked_features: Sequence[str], layouts: Sequence[Layout]) -> None:
-    """Check that each masked feature is one of some environment."""
+    """Check that each masked feature is one of some environment, and not one that the geometry needs."""
     names = sorted({name for layout in layouts for name in layout})
     unknown = sorted(set(masked_features) - set(names))
     if unknown:
         raise ValueError(f"masked_features has {', '.join(map(repr, unknown))}; expected some of {', '.join(names)}")
+    needed = [name for name in masked_features if name == "tool/position" or name.endswith("/present")]
+    if needed:
+        raise ValueError(
+            f"masked_features has {', '.join(map(repr, needed))}; expected neither tool/position, from which "
+            "directions are measured, nor a flag /present of an object"
+        )
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,13 @@ def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
     )
 
 
+SIDES = re.compile(r"\b(left|right)(?=(most|wards?|hand)?\b)", re.IGNORECASE)
+"""Words of a side, such as left, Right, leftmost and rightward."""
+
+
 def mirrored_sentence(sentence: str) -> str:
     """Return a sentence for the mirrored scene: left becomes right, and right becomes left."""
-    return re.sub(r"\b(left|right)", lambda found: "right" if found[0] == "left" else "left", sentence)
+    return SIDES.sub(lambda found: "right" if found[0].lower() == "left" else "left", sentence)
 
 
 class SentenceEncoder(nn.Module, ABC):

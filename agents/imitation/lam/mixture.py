@@ -23,11 +23,11 @@ from agents.imitation.lam.stored_steps import Frames, MappedFeatures
 from agents.training.loop import Sampler
 from demos.collection.environment_versions import part_name
 from demos.datasets.environment import make_env
-from demos.datasets.episode import Episode
+from demos.datasets.episode import INSTRUCTION, Episode
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
 
 SMALL_SCENE = 6
-"""Most entities of a scene whose steps share minibatches with other small scenes."""
+"""Most entities, counted together, of different scenes whose steps share minibatches."""
 NORMALIZER_STEPS = 2000
 """Steps of each source that the normalizer is fitted to."""
 
@@ -99,7 +99,8 @@ class Source:
 def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDLE_STEPS) -> list[Source]:
     """Read the demonstrations of several datasets.
 
-    Observations stay in their files if they and those of the datasets before are too large for the memory.
+    Observations stay in their files if they and those that are already in memory, with their mirror images, have more
+    than :data:`IN_MEMORY_BYTES`.
 
     Args:
         datasets: Datasets.
@@ -112,7 +113,8 @@ def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDL
     free = IN_MEMORY_BYTES
     for dataset in datasets:
         sources.append(read_source(dataset, idle_steps, free))
-        free = max(free - sources[-1].in_memory_bytes, 0)
+        copies = 2 if sources[-1].can_be_mirrored else 1
+        free = max(free - copies * sources[-1].in_memory_bytes, 0)
     return sources
 
 
@@ -169,11 +171,14 @@ def read_source(
 
 
 def _sentences(episode: Episode, length: int) -> list[str]:
-    """Return the sentence of each of the first ``length`` steps; in a chain of commands, that of the observation."""
+    """Return the sentence of each of the first ``length`` steps; in a chain of commands, it changes."""
     seen: Any = episode.observations
-    if not isinstance(seen, dict) or INSTRUCTION_KEY not in seen:
+    if isinstance(seen, dict) and INSTRUCTION_KEY in seen:
+        encoded = seen[INSTRUCTION_KEY][:length]
+    elif INSTRUCTION in episode.infos:
+        encoded = episode.infos[INSTRUCTION][:length]
+    else:
         return [episode.instruction or ""] * length
-    encoded = seen[INSTRUCTION_KEY][:length]
     different, rows = np.unique(encoded, axis=0, return_inverse=True)
     texts = [decode_instruction(row) for row in different]
     return [texts[row] for row in rows.reshape(-1)]
@@ -313,8 +318,8 @@ class Mixture:
         """Return a function that draws the steps of an epoch.
 
         Each step is drawn equally often by default, so that a task with more or longer demonstrations has a larger
-        weight. The steps of a minibatch are of scenes that have similar entities, because absent ones cost time; or
-        they all have images.
+        weight. The scenes of a minibatch have at most :data:`SMALL_SCENE` entities together, or the same entities,
+        because absent ones cost time; or they all have images.
 
         Args:
             batch_size: Steps of a minibatch.
@@ -359,7 +364,7 @@ def _similar_scenes(scenes: Sequence[set[Any]], chosen: Rows) -> list[Rows]:
         True for the scenes of each set, shape (S,).
     """
     found: list[tuple[set[Any], Rows]] = []
-    for number in np.flatnonzero(chosen):
+    for number in map(int, np.flatnonzero(chosen)):
         scene = scenes[number]
         for entities, members in found:
             if scene == entities or len(entities | scene) <= SMALL_SCENE:

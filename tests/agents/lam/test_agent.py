@@ -157,6 +157,8 @@ def test_masked_features_do_not_change_the_actions_of_a_saved_model(both: Any, m
         Lam.finetune(tmp_path / "True", both, env, seed=0, budget=1, masked_features=())
     with pytest.raises(ValueError, match="masked_features has 'tool/speed'; expected some of goal/position, "):
         learned(env, both, masked_features=["tool/speed"])
+    with pytest.raises(ValueError, match="masked_features has 'tool/position'; expected neither tool/position, "):
+        learned(env, both, masked_features=["tool/position"])
 
 
 def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: Make, tmp_path: Path) -> None:
@@ -272,6 +274,9 @@ def test_steps_of_a_chain_have_the_sentence_of_their_command_and_chunks_end_with
         assert encode_instruction(source.sentences[first]).tobytes() in encoded
         first = int(end)
     assert source.sentences[0] != source.sentences[int(ends[0])]
+    # Without the instruction in observations, the sentences are those that were recorded beside them.
+    alone = demos.collect("LamTable-v0", episodes=2, seed=0, root=tmp_path, env_kwargs={"chain": 2}, workers=1)
+    assert read_source(alone).sentences == source.sentences
 
 
 def test_each_step_is_sampled_equally_often_or_by_the_share_of_its_task(both: Any) -> None:

@@ -63,6 +63,7 @@ def test_the_mirror_swaps_left_and_right() -> None:
     back = "put it upright to the right side, rightward of what is left of the slab"
     assert mirrored_sentence(there) == back
     assert mirrored_sentence(back) == there
+    assert mirrored_sentence("Left of the slab, lift the leftover") == "right of the slab, lift the leftover"
 
 
 def test_a_sentence_is_encoded_once_until_it_or_the_weights_change() -> None:
