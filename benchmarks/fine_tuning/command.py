@@ -20,7 +20,7 @@ def finetuning(
     experiment: Annotated[
         str,
         typer.Option(
-            help="What is new: tasks, for a model that knows four others; or robot, the fourth whose joints it moves."
+            help="What is new: tasks, for a model that knows four others; or robot, for one that knows three."
         ),
     ] = "tasks",
     new: Annotated[
@@ -28,7 +28,7 @@ def finetuning(
         typer.Option(help=f"What to learn; may be repeated. By default all of the experiment: {_NEW}."),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     demonstrations: Annotated[
-        int, typer.Option(help="Demonstrations of each new task.")
+        int, typer.Option(help="Demonstrations of each new task, or of each task with the new robot.")
     ] = measurement.DEMONSTRATIONS,
     known_epochs: Annotated[
         int | None, typer.Option(help="Epochs of the first model; by default those of the experiment.")

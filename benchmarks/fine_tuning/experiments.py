@@ -9,6 +9,10 @@ from itertools import product
 from agents.types import Keywords
 from lam_envs.registration import env_id
 
+NEW_BATCHES = 50
+"""Minibatches of an epoch of fine-tuning. They are few because the learning rate decays from epoch to epoch: with few
+long epochs, the last ones still change what the model knows."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -45,7 +49,7 @@ class Experiment:
     known_epochs: int
     """Epochs of the first model."""
     new_epochs: int
-    """Epochs of fine-tuning, and of training from scratch."""
+    """Epochs of fine-tuning, and of training from scratch, of :data:`NEW_BATCHES` minibatches each."""
 
 
 JOINT_TASKS = ("reach", "grasp", "pick_place", "stack")
@@ -60,7 +64,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         demonstrators={"expert": 34, "noisy": 24},
         difficult={"push": 3},
         known_epochs=15,
-        new_epochs=5,
+        new_epochs=20,
     ),
     # A robot that the model has never seen, whose joints it moves. Demonstrations as in lam-joint.
     "robot": Experiment(
@@ -73,6 +77,6 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         demonstrators={"expert": 100, "noisy": 70},
         difficult={},
         known_epochs=40,
-        new_epochs=10,
+        new_epochs=40,
     ),
 }

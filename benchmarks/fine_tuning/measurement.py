@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from benchmarks.fine_tuning.experiments import EXPERIMENTS, Experiment, Setting
+from agents.imitation.lam.replay import REPLAY_SHARE
+from benchmarks.fine_tuning.experiments import EXPERIMENTS, NEW_BATCHES, Experiment, Setting
 from benchmarks.fine_tuning.models import (
     DEMONSTRATION_SEED,
     FINE_TUNED,
@@ -39,11 +40,15 @@ class FineTuning(SuiteModel):
     """Content of a results file."""
 
     experiment: str = Field(default="tasks", description="Name of the experiment.")
-    demonstrations: int = Field(description="Demonstrations of each new task.")
+    demonstrations: int = Field(description="Demonstrations of each new task, or of each task with the new robot.")
     known_epochs: int = Field(description="Epochs of the first model.")
     new_epochs: int = Field(description="Epochs of each other model.")
     known_demonstrations: dict[str, int] = Field(description="Of a known task, by demonstrator.")
     difficult: dict[str, int] = Field(description="Factor of the demonstrations of a known task.")
+    replay_share: float = Field(
+        default=REPLAY_SHARE, description="Share of the examples of fine-tuning that the first model knows."
+    )
+    new_batches: int = Field(default=NEW_BATCHES, description="Minibatches of an epoch of each other model.")
     demonstration_seed: int = DEMONSTRATION_SEED
     training_seed: int = TRAINING_SEED
     first_seed: int = FIRST_SEED
@@ -76,7 +81,7 @@ def run(
         engine: Runs the jobs.
         experiment: Name of one of :data:`benchmarks.fine_tuning.experiments.EXPERIMENTS`.
         new: Names of what is learned from few demonstrations; by default all of the experiment.
-        demonstrations: Demonstrations of each new task.
+        demonstrations: Demonstrations of each new task, or of each task with the new robot.
         known_epochs: Epochs of the first model; by default those of the experiment.
         new_epochs: Epochs of each other model; by default those of the experiment.
         episodes: Episodes of each evaluation.
@@ -88,13 +93,13 @@ def run(
             other settings or versions.
     """
     check_name("experiment", experiment, EXPERIMENTS)
-    of = EXPERIMENTS[experiment]
+    chosen = EXPERIMENTS[experiment]
     for name in new:
-        check_name("name", name, of.new)
+        check_name(f"{experiment} to learn", name, chosen.new)
     settings: dict[str, Any] = {
         "demonstrations": demonstrations,
-        "known_epochs": of.known_epochs if known_epochs is None else known_epochs,
-        "new_epochs": of.new_epochs if new_epochs is None else new_epochs,
+        "known_epochs": chosen.known_epochs if known_epochs is None else known_epochs,
+        "new_epochs": chosen.new_epochs if new_epochs is None else new_epochs,
         "episodes": episodes,
     }
     for name, value in settings.items():
@@ -104,15 +109,17 @@ def run(
         raise ValueError(f"the results file is {out}; expected a name that ends in .json")
     fresh = FineTuning(
         experiment=experiment,
-        known_demonstrations=dict(of.demonstrators),
-        difficult=dict(of.difficult),
+        known_demonstrations=dict(chosen.demonstrators),
+        difficult=dict(chosen.difficult),
         **settings,
-        **_versions(of),
+        **_versions(chosen),
     )
     content = _up_to_date(out, fresh, overwrite=overwrite)
     folder = out.with_suffix("").absolute()
-    jobs = _jobs(folder, engine, of, list(new or of.new), content, overwrite=overwrite)
-    jobs = [job for job in jobs if not _is_done(job, content, folder)]
+    learned = _learned(chosen, new or tuple(chosen.new))
+    if all(_evaluation(model, each) in content.evaluations for model, some in learned.items() for each in some):
+        return content
+    jobs = _jobs(folder, engine, chosen, learned, content, overwrite=overwrite)
     with progress_display("fine-tuning", len(jobs), disable=not progress) as shown:
         for job, result in engine.run(jobs, on_progress=shown.update if progress else None):
             (content.evaluations if SEPARATOR in job.name else content.trainings)[job.name] = result
@@ -121,49 +128,56 @@ def run(
     return content
 
 
+def _learned(experiment: Experiment, names: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
+    """Return what each model is evaluated in.
+
+    Before fine-tuning, the first model is evaluated in what is new, too, if it can act there.
+    """
+    familiar = [setting for name in names if name not in experiment.unfamiliar for setting in experiment.new[name]]
+    learned = {KNOWN: (*experiment.known, *familiar)}
+    for name in names:
+        learned[f"{FINE_TUNED}-{name}"] = (*experiment.new[name], *experiment.known)
+        learned[f"{FROM_SCRATCH}-{name}"] = experiment.new[name]
+    return learned
+
+
 def _jobs(
     folder: Path,
     engine: Engine,
     experiment: Experiment,
-    names: Sequence[str],
+    learned: Mapping[str, Sequence[Setting]],
     content: FineTuning,
     *,
     overwrite: bool,
 ) -> list[Job]:
-    """Return all jobs: trainings, and evaluations of their models in what they learned."""
-    known = collect_known(folder, engine, experiment, overwrite=overwrite)
-    jobs = [Job(KNOWN, train, (folder, KNOWN, experiment.known, known, content.known_epochs))]
-    # Before fine-tuning, the first model is evaluated in what is new, too, if it can act there.
-    learned: dict[str, tuple[Setting, ...]] = {
-        KNOWN: (
-            *experiment.known,
-            *(setting for name in names if name not in experiment.unfamiliar for setting in experiment.new[name]),
-        )
-    }
-    for name in names:
-        settings = experiment.new[name]
-        datasets = collect_new(folder, engine, settings, content.demonstrations, overwrite=overwrite)
-        tuned, scratch = (f"{how}-{name}" for how in (FINE_TUNED, FROM_SCRATCH))
-        arguments = (folder, tuned, settings, datasets, known, content.new_epochs)
-        jobs.append(Job(tuned, fine_tune, arguments, after=(KNOWN,)))
-        jobs.append(Job(scratch, train, (folder, scratch, settings, datasets, content.new_epochs)))
-        learned |= {tuned: (*settings, *experiment.known), scratch: settings}
-    return jobs + [
-        Job(
-            f"{model}{SEPARATOR}{setting.name}",
-            evaluate_model,
-            (folder, model, setting, content.episodes),
-            after=(model,),
-        )
-        for model, evaluated in learned.items()
-        for setting in evaluated
+    """Return the missing evaluations, and the trainings of models that they need and the folder lacks."""
+    evaluations = [
+        Job(name, evaluate_model, (folder, model, setting, content.episodes), after=(model,))
+        for model, settings in learned.items()
+        for setting in settings
+        if (name := _evaluation(model, setting)) not in content.evaluations
     ]
+    needed = {model for job in evaluations for model in job.after if not (folder / MODELS / model).is_dir()}
+    if any(model.startswith(FINE_TUNED) for model in needed) and not (folder / MODELS / KNOWN).is_dir():
+        needed.add(KNOWN)
+    known = collect_known(folder, engine, experiment, overwrite=overwrite) if needed else []
+    trainings = []
+    if KNOWN in needed:
+        trainings.append(Job(KNOWN, train, (folder, KNOWN, experiment.known, known, content.known_epochs)))
+    for name, settings in experiment.new.items():
+        tuned, scratch = (f"{how}-{name}" for how in (FINE_TUNED, FROM_SCRATCH))
+        if needed.isdisjoint((tuned, scratch)):
+            continue
+        datasets = collect_new(folder, engine, settings, content.demonstrations, overwrite=overwrite)
+        arguments = (folder, tuned, settings, datasets, known, content.new_epochs)
+        trainings.append(Job(tuned, fine_tune, arguments, after=(KNOWN,)))
+        trainings.append(Job(scratch, train, (folder, scratch, settings, datasets, content.new_epochs, NEW_BATCHES)))
+    return [*(job for job in trainings if job.name in needed), *evaluations]
 
 
-def _is_done(job: Job, content: FineTuning, folder: Path) -> bool:
-    if SEPARATOR in job.name:
-        return job.name in content.evaluations
-    return job.name in content.trainings and (folder / MODELS / job.name).is_dir()
+def _evaluation(model: str, setting: Setting) -> str:
+    """Return the name of an evaluation."""
+    return f"{model}{SEPARATOR}{setting.name}"
 
 
 def _versions(experiment: Experiment) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import demos
 from agents.registry import TrainableAgent
 from agents.types import Env, JsonObject
-from benchmarks.fine_tuning.experiments import Experiment, Setting
+from benchmarks.fine_tuning.experiments import NEW_BATCHES, Experiment, Setting
 from benchmarks.runner.training import MeasuredRun
 from demos.runtime.engines import Engine
 
@@ -63,7 +63,14 @@ def _collect(
     return str(dataset.id)
 
 
-def train(folder: Path, name: str, settings: Sequence[Setting], datasets: Sequence[str], epochs: int) -> JsonObject:
+def train(
+    folder: Path,
+    name: str,
+    settings: Sequence[Setting],
+    datasets: Sequence[str],
+    epochs: int,
+    batches: int | None = None,
+) -> JsonObject:
     """Train a model from scratch; return the cost of the training.
 
     Args:
@@ -72,11 +79,13 @@ def train(folder: Path, name: str, settings: Sequence[Setting], datasets: Sequen
         settings: What to learn.
         datasets: Ids of its datasets.
         epochs: Epochs of the training.
+        batches: Minibatches of an epoch; by default those of the agent.
     """
     import agents
 
     environments = [make_env(setting) for setting in settings]
-    agent, run = agents.make("lam", environments[0]), MeasuredRun(None, folder / UNFINISHED / name)
+    given = {} if batches is None else {"batches": batches}
+    agent, run = agents.make("lam", environments[0], **given), MeasuredRun(None, folder / UNFINISHED / name)
     agent.learn(_load(folder, datasets), environments, seed=TRAINING_SEED, budget=epochs, run=run)
     return _saved(agent, folder, name, run, epochs)
 
@@ -110,6 +119,7 @@ def fine_tune(
         seed=TRAINING_SEED,
         budget=epochs,
         run=run,
+        batches=NEW_BATCHES,
     )
     return _saved(agent, folder, name, run, epochs)
 

@@ -72,9 +72,9 @@ def test_a_new_robot_is_learned_by_its_joints(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--new", "fly"], "unknown name 'fly'; expected one of pick_place, insert"),
+        (["--new", "fly"], "unknown tasks to learn 'fly'; expected one of pick_place, insert"),
         (["--experiment", "arms"], "unknown experiment 'arms'; expected one of tasks, robot"),
-        (["--experiment", "robot", "--new", "insert"], "unknown name 'insert'; expected one of ur5e"),
+        (["--experiment", "robot", "--new", "insert"], "unknown robot to learn 'insert'; expected one of ur5e"),
         (["--demonstrations", "0"], "demonstrations is 0; expected at least 1"),
         (["--out", "finetuning"], "the results file is finetuning; expected a name that ends in .json"),
     ],
