@@ -48,6 +48,8 @@ COLUMNS = 3
 Draw: TypeAlias = "Callable[[], Figure | None]"
 """Function that draws a plot; it returns None if there is nothing to draw."""
 LineStyle: TypeAlias = "str | tuple[int, tuple[int, ...]]"
+HATCHES = ("", "///", "...", "xxx")
+"""Patterns of bars of the same color."""
 STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
@@ -246,10 +248,15 @@ def robustness(table: Sequence[Row], conditions: Sequence[str]) -> Figure | None
     panels: dict[str, dict[str, dict[str, Row]]] = {}
     for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
+    labels = list(dict.fromkeys(row_names))
+    hatches = {
+        name: HATCHES[sum(color(other) == color(name) for other in labels[:number]) % len(HATCHES)]
+        for number, name in enumerate(labels)
+    }
     figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
     for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
         height = 0.8 / len(agents)
-        for number, name in enumerate(name for name in dict.fromkeys(row_names) if name in agents):
+        for number, name in enumerate(name for name in labels if name in agents):
             agent_rows = agents[name]
             positions = [
                 conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in agent_rows
@@ -258,9 +265,11 @@ def robustness(table: Sequence[Row], conditions: Sequence[str]) -> Figure | None
             below = [row.success_rate - row.low for row in agent_rows.values()]
             above = [row.high - row.success_rate for row in agent_rows.values()]
             errors = [below, above]
-            axes.barh(
+            bars = axes.barh(
                 positions, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=color(name), label=name
             )
+            for bar in bars:
+                bar.set(hatch=hatches[name], edgecolor=INK, linewidth=0.0)
         axes.set_yticks(range(len(conditions)), conditions)
         axes.set_ylim(len(conditions) - 0.4, -0.6)
         _percent_axis(axes, "x")
