@@ -134,8 +134,9 @@ remote-speed: $(INSTALLED) ## measure the overhead of remote policies, into resu
 recordings: $(INSTALLED) ## measure recordings of hands and their imitation, into results/recordings.json
 	$(BIN)/python -m benchmarks recordings --out results/recordings.json
 
-finetuning: $(INSTALLED) ## measure fine-tuning of lam to new tasks, into results/finetuning.json
+finetuning: $(INSTALLED) ## measure fine-tuning of lam to new tasks and a new robot, into results/finetuning*.json
 	$(BIN)/python -m benchmarks finetuning --out results/finetuning.json
+	$(BIN)/python -m benchmarks finetuning --experiment robot --out results/finetuning-robot.json
 
 monitors: $(INSTALLED) ## measure warnings before failures, into results/monitors.json
 	$(BIN)/python -m benchmarks monitors --out results/monitors.json

@@ -19,7 +19,7 @@ from agents.deployment.pretrained.loading import pretrained_agents
 from agents.registry import AGENTS, find, read_description, spec_of
 from agents.training.saving.zoo import zoo_folder
 from agents.training.settings import file_settings
-from docs import model_scaling, recordings, scaling
+from docs import fine_tuning, model_scaling, recordings, scaling
 from docs.environment_pages import (
     controls,
     environments,
@@ -206,6 +206,12 @@ def teach_by_showing(text: str) -> str:
     return _between(text, "imitation", recordings.imitation())
 
 
+def large_action_model(text: str) -> str:
+    """Return the page on the model with the tables of fine-tuning between their marks."""
+    text = _between(text, "new tasks", fine_tuning.fine_tuning(ROOT / "results" / "finetuning.json"))
+    return _between(text, "new robot", fine_tuning.fine_tuning(ROOT / "results" / "finetuning-robot.json"))
+
+
 def pretrained(text: str) -> str:
     """Return the page on pretrained agents with the table of the published agents between its marks."""
     rows = []
@@ -255,6 +261,7 @@ WRITTEN = {
     "docs/remote_agents.md": remote_agents,
     "docs/physics.md": physics,
     "docs/teach_by_showing.md": teach_by_showing,
+    "docs/large_action_model.md": large_action_model,
 }
 """Pages written by hand that contain tables of the committed results."""
 
