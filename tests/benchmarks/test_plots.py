@@ -65,6 +65,16 @@ def test_under_conditions_the_same_agent_is_at_the_same_place_in_every_panel() -
     assert len(orders) == len(best)
 
 
+def test_bars_of_the_same_color_have_different_patterns() -> None:
+    suite, results = published("generalist")
+    figure = plots.robustness(rows(results), list(suite["conditions"]))
+    assert figure is not None
+    bars, labels = figure.axes[0].get_legend_handles_labels()
+    looks = {label: (bar[0].get_facecolor(), bar[0].get_hatch()) for bar, label in zip(bars, labels, strict=True)}
+    assert looks["lam with ten tasks"][0] == looks["one mlp"][0]
+    assert len(set(looks.values())) == len(labels)
+
+
 def test_a_legend_of_long_names_stays_on_the_paper() -> None:
     labels = [f"an-agent-with-a-name-that-is-long-{number}" for number in range(9)]
     clone = trained("bc", (50.0, 100.0), "epochs")
