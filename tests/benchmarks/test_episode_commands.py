@@ -70,8 +70,9 @@ def test_results_have_no_commands_with_another_version_of_their_environment_or_s
     outdated = dataclasses.replace(result, provenance=dataclasses.replace(result.provenance, versions=versions))
     assert commands_key(outdated) != commands_key(result)
     assert commands_key(measured("chains of five")) is None
-    assert all(commands_key(each) is None for each in published("generalist")[1])
-    assert write_commands(tmp_path, [outdated, measured("chains of five"), *published("generalist")[1]]) is None
+    others = [each for each in published("generalist")[1] if each.cell.environment != "LamTable-v0"]
+    assert all(commands_key(each) is None for each in others)
+    assert write_commands(tmp_path, [outdated, measured("chains of five"), *others]) is None
     assert not list(tmp_path.iterdir())
 
 

@@ -17,6 +17,7 @@ from benchmarks.runner.results import read_cell, read_results, write_cell, write
 from benchmarks.suite.suite import Cell
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
+from lam_envs.registration import TASKS, env_id
 
 from .suites import CLONE, PUBLISHED, part_of_core, published, written
 
@@ -130,13 +131,14 @@ def test_several_agents_under_conditions_have_a_table_of_their_environments_each
     folder = PUBLISHED / "generalist"
     parts = reports.markdown(folder).split("\n\n")
     heads = [part.splitlines()[0] for part in parts if "| panda | xarm6 | iiwa |" in part]
-    assert heads[:2] == ["| success of lam | panda | xarm6 | iiwa |", "| success of one mlp | panda | xarm6 | iiwa |"]
+    labels = ("lam with ten tasks", "lam", "one mlp")
+    assert heads[:3] == [f"| success of {label} | panda | xarm6 | iiwa |" for label in labels]
     matrix = next(part for part in parts if part.startswith("| success of lam |")).splitlines()
-    assert [line.split(" | ")[0].strip("| ") for line in matrix[2:]] == list(read_suite("generalist").environments)
+    assert [line.split(" | ")[0].strip("| ") for line in matrix[2:]] == [env_id(task) for task in TASKS][:6]
     # Then the agents are compared in each environment.
-    assert [head.split(" | ")[0].strip("| ") for head in heads[2:]] == list(read_suite("generalist").environments)
+    assert [head.split(" | ")[0].strip("| ") for head in heads[3:]] == [env_id(task) for task in TASKS]
     assert "| success | LamReach-v0 |" not in reports.markdown(folder)
-    assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 8
+    assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 3 + len(TASKS)
 
 
 def test_what_a_complete_suite_does_not_measure_is_not_pending() -> None:

@@ -81,7 +81,7 @@ def test_an_invalid_recipe_is_refused_with_the_place(text: str, message: str, re
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="unknown recipe 'lam-moon'; expected one of lam-pixels, lam-state"):
+    with pytest.raises(ValueError, match="unknown recipe 'lam-moon'; expected one of lam-all, lam-joint, "):
         read_recipe("lam-moon")
 
 
