@@ -74,7 +74,7 @@ SUITES = {
         "Language",
         "Success of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the wording and the "
         "commands of the training, with others, and with the instruction of another command. One training with "
-        "learned words, and one with a frozen sentence encoder.",
+        "learned words, one with a frozen sentence encoder, and one on ten tasks.",
     ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (

@@ -135,8 +135,9 @@ def test_several_agents_under_conditions_have_a_table_of_their_environments_each
     assert heads[:3] == [f"| success of {label} | panda | xarm6 | iiwa |" for label in labels]
     matrix = next(part for part in parts if part.startswith("| success of lam |")).splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in matrix[2:]] == [env_id(task) for task in TASKS][:6]
+    assert heads[3] == "| success of lam with ten tasks in LamTable-v0 | panda | xarm6 | iiwa |"
     # Then the agents are compared in each environment.
-    assert [head.split(" | ")[0].strip("| ") for head in heads[3:]] == [env_id(task) for task in TASKS]
+    assert [head.split(" | ")[0].strip("| ") for head in heads[4:]] == [env_id(task) for task in TASKS]
     assert "| success | LamReach-v0 |" not in reports.markdown(folder)
     assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 3 + len(TASKS)
 
