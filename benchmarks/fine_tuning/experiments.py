@@ -37,9 +37,9 @@ class Experiment:
     """A first model, and models that are fine-tuned from it."""
 
     known: tuple[Setting, ...]
-    """What the first model learns."""
+    """Settings that the first model learns."""
     new: Mapping[str, tuple[Setting, ...]]
-    """What is learned from few demonstrations, by name; one fine-tuned model each."""
+    """Settings that are learned from few demonstrations, by name; one fine-tuned model each."""
     unfamiliar: frozenset[str]
     """Names of what is new where the first model cannot act, because it does not know the entities."""
     demonstrators: Mapping[str, int]
