@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import agents
-import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.networks.mlp import MlpNetwork
@@ -20,12 +19,6 @@ from ...conftest import Make
 from .scenes import SIZES, SMALL, observations_of, things_layout
 
 MLP: dict[str, Any] = {**SMALL, "network": "mlp"}
-
-
-@pytest.fixture
-def both(datasets: Any) -> list[Any]:
-    root, ids = datasets
-    return [demos.load(ids[env_id], root) for env_id in ("LamReach-v0", "LamGrasp-v0")]
 
 
 def test_absent_features_are_zeros_and_a_presence_bit(make: Make) -> None:
