@@ -36,6 +36,11 @@ def test_recipes_of_the_package_collect_from_environments_that_exist(name: str) 
     assert {plan["env_id"] for plan in recipe.plans()} <= set(ENV_IDS)
 
 
+def test_the_recipe_of_ten_tasks_has_the_datasets_of_six_tasks_and_of_table() -> None:
+    ids = {name: {Plan(**plan).default_id() for plan in read_recipe(name).plans()} for name in recipe_names()}
+    assert ids["lam-state"] | ids["lam-table"] < ids["lam-all"]
+
+
 def test_a_recipe_is_one_dataset_for_each_environment_and_demonstrator(recipe: Path, tmp_path: Path) -> None:
     datasets = collect_recipe(read_recipe(recipe), root=tmp_path)
     assert [dataset.id for dataset in datasets] == [
@@ -81,7 +86,8 @@ def test_an_invalid_recipe_is_refused_with_the_place(text: str, message: str, re
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="unknown recipe 'lam-moon'; expected one of lam-all, lam-joint, "):
+    known = "lam-all, lam-joint, lam-pixels, lam-state, lam-table"
+    with pytest.raises(ValueError, match=f"unknown recipe 'lam-moon'; expected one of {known}, or a YAML file"):
         read_recipe("lam-moon")
 
 
