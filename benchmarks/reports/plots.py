@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -48,9 +48,10 @@ COLUMNS = 3
 Draw: TypeAlias = "Callable[[], Figure | None]"
 """Function that draws a plot; it returns None if there is nothing to draw."""
 LineStyle: TypeAlias = "str | tuple[int, tuple[int, ...]]"
+Mark = TypeVar("Mark")
+STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 HATCHES = ("", "///", "...", "xxx")
 """Patterns of bars of the same color."""
-STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def color(name: str) -> str:
@@ -94,13 +95,13 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
         legend.remove()
 
 
-def _styles(row_names: Sequence[str]) -> dict[str, tuple[str, LineStyle]]:
-    """Return color and line style for each name; names of the same color differ by the style."""
-    styles: dict[str, tuple[str, LineStyle]] = {}
-    for name in row_names:
-        same = sum(used_color == color(name) for used_color, _ in styles.values())
-        styles[name] = color(name), STYLES[same % len(STYLES)]
-    return styles
+def _looks(row_names: Iterable[str], marks: Sequence[Mark]) -> dict[str, tuple[str, Mark]]:
+    """Return the color of each name, and a mark by which names of the same color differ."""
+    looks: dict[str, tuple[str, Mark]] = {}
+    for name in dict.fromkeys(row_names):
+        same = sum(used_color == color(name) for used_color, _ in looks.values())
+        looks[name] = color(name), marks[same % len(marks)]
+    return looks
 
 
 def success(table: Sequence[Row]) -> Figure:
@@ -150,7 +151,7 @@ def learning_curves(results: Sequence[CellResult], condition: str) -> Figure | N
     if not groups:
         return None
     groups = {name: groups[name] for name in sorted(groups, key=environment_order)}
-    styles = _styles(list(dict.fromkeys(name for agents in groups.values() for name in agents)))
+    styles = _looks((name for agents in groups.values() for name in agents), STYLES)
     figure, grid = _panels(len(groups), 2.6)
     for axes, (environment, agents) in zip(grid, groups.items(), strict=True):
         for name, curves in agents.items():
@@ -209,7 +210,7 @@ def data_efficiency(table: Sequence[Row], condition: str) -> Figure | None:
     lines = {environment: agents for environment, agents in lines.items() if agents}
     if not lines:
         return None
-    styles = _styles(list(dict.fromkeys(name for own in lines.values() for name in own)))
+    styles = _looks((name for own in lines.values() for name in own), STYLES)
     figure, grid = _panels(len(lines), 2.6)
     for axes, (environment, agents) in zip(grid, lines.items(), strict=True):
         for name, unordered in agents.items():
@@ -248,15 +249,12 @@ def robustness(table: Sequence[Row], conditions: Sequence[str]) -> Figure | None
     panels: dict[str, dict[str, dict[str, Row]]] = {}
     for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, {}).setdefault(name, {})[row.condition] = row
-    labels = list(dict.fromkeys(row_names))
-    hatches = {
-        name: HATCHES[sum(color(other) == color(name) for other in labels[:number]) % len(HATCHES)]
-        for number, name in enumerate(labels)
-    }
+    looks = _looks(row_names, HATCHES)
     figure, grid = _panels(len(panels), 0.9 + 0.24 * len(conditions) * max(map(len, panels.values())))
     for axes, (environment, agents) in zip(grid, panels.items(), strict=True):
         height = 0.8 / len(agents)
-        for number, name in enumerate(name for name in labels if name in agents):
+        for number, name in enumerate(name for name in looks if name in agents):
+            fill, hatch = looks[name]
             agent_rows = agents[name]
             positions = [
                 conditions.index(condition) + (number - (len(agents) - 1) / 2) * height for condition in agent_rows
@@ -266,10 +264,10 @@ def robustness(table: Sequence[Row], conditions: Sequence[str]) -> Figure | None
             above = [row.high - row.success_rate for row in agent_rows.values()]
             errors = [below, above]
             bars = axes.barh(
-                positions, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=color(name), label=name
+                positions, rates, height * 0.9, xerr=errors, ecolor=INK, capsize=1.5, color=fill, label=name
             )
             for bar in bars:
-                bar.set(hatch=hatches[name], edgecolor=INK, linewidth=0.0)
+                bar.set(hatch=hatch, edgecolor=INK, linewidth=0.0)
         axes.set_yticks(range(len(conditions)), conditions)
         axes.set_ylim(len(conditions) - 0.4, -0.6)
         _percent_axis(axes, "x")
@@ -284,7 +282,7 @@ def profiles(ranked: Ranking) -> Figure | None:
     if not ranked.profiles:
         return None
     figure, (axes,) = _panels(1, 3.0, 6.5)
-    styles = _styles(list(ranked.profiles))
+    styles = _looks(ranked.profiles, STYLES)
     for name, profile in ranked.profiles.items():
         line_color, line = styles[name]
         axes.step(PROFILE_AT, profile, linestyle=line, where="post", color=line_color, label=name, linewidth=1.6)

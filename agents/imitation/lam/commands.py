@@ -82,14 +82,13 @@ def finetune(
         check_target(out)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
-        replayed = replay
-        if replayed is None:
-            replayed = learned_datasets(read_description(folder)) if replay_share else []
+        if replay is None and replay_share:
+            replay = learned_datasets(read_description(folder))
         tuned = Lam.finetune(
             folder,
             load_datasets(spec.name, spec, demonstrations, root) or [],
             training_environments(spec.name, spec, env, keywords, demonstrations, root),
-            replay=[demos.load(each, root) for each in replayed] if replay_share else [],
+            replay=[demos.load(each, root) for each in replay or ()] if replay_share else [],
             replay_share=replay_share,
             seed=seed,
             budget=budget,

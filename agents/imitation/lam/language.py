@@ -28,6 +28,8 @@ from agents.policies.encoders.instructions import (
 from agents.policies.encoders.sentences import EMBEDDING, check_installed, embed, is_reversed, most_similar
 from agents.policies.transformer import EncoderLayer
 
+SIDES = re.compile(r"\b(left|right)(?=(most|wards?|hand)?\b)", re.IGNORECASE)
+"""Words of a side, such as left, Right, leftmost and rightward."""
 PLACEHOLDER = FIRST + VOCABULARY
 """Number of the word that stands for every name of an entity."""
 NAME_MARK = "\N{BULLET}"
@@ -80,10 +82,6 @@ def parse(sentence: str, names: Sequence[str | None]) -> ParsedSentence:
         tuple(place if (place := first.get(row, -1)) < MAX_WORDS else -1 for row in range(len(names))),
         tuple(word if isinstance(word, int) else -1 for word in words)[:MAX_WORDS],
     )
-
-
-SIDES = re.compile(r"\b(left|right)(?=(most|wards?|hand)?\b)", re.IGNORECASE)
-"""Words of a side, such as left, Right, leftmost and rightward."""
 
 
 def mirrored_sentence(sentence: str) -> str:
