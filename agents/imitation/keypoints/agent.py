@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations, Transitions
 from agents.data.features import NamedFeatures
-from agents.imitation.keypoints.detector import LabeledImages
+from agents.data.spaces import parts_of
+from agents.estimation.detector import LabeledImages
+from agents.estimation.scenes import PRESENT, PixelObservations, Scenes, read_scenes
+from agents.estimation.training import EstimatorSettings, StagedTraining, detected, train_detector, train_uncertainty
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.policy import KeypointPolicy
-from agents.imitation.keypoints.scenes import PixelObservations, Scenes, read_scenes
-from agents.imitation.keypoints.triangulation import LabeledKeypoints
 from agents.imitation.labels import Labels
 from agents.imitation.learners import (
     BCLearnerSettings,
@@ -26,40 +25,28 @@ from agents.imitation.learners import (
     loop_settings,
     new_policy,
 )
-from agents.policies.torch_policy import TorchModel
 from agents.pretraining.settings import ENCODER_SETTINGS
 from agents.registry import AgentSpec
-from agents.training.loop import Examples, LoopSettings, TrainingLoop, torch_device
+from agents.training.loop import torch_device
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
-from agents.training.settings import AgentSettings, Count, CountOrZero, Positive
-from agents.types import Env, State
+from agents.training.settings import CountOrZero
+from agents.types import Env
 from lam_envs.observation.features import ROBOT_KEY
+from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 IMAGE_SETTINGS = ENCODER_SETTINGS | {"image_readout", "image_shift", "share_image_encoder"}
 """Settings of the learners that are about images."""
-INFERENCE_BATCH_SIZE = 256
-"""Observations in one forward pass."""
 
 
-class EstimatorSettings(AgentSettings):
+class KeypointEstimatorSettings(EstimatorSettings):
     """Settings of the estimator of states, whatever acts on them."""
 
-    detector_epochs: Count = Field(6, description="Epochs of the detector of keypoints.")
-    detector_batch_size: Count = Field(32, description="Steps in a minibatch of the detector.")
-    detector_learning_rate: Positive = Field(0.003, description="Initial learning rate of the detector.")
-    uncertainty_epochs: Count = Field(
-        20, description="Epochs of the network that predicts the uncertainty of keypoints."
-    )
-    uncertainty_batch_size: Count = Field(256, description="Steps in a minibatch of the uncertainty of keypoints.")
-    uncertainty_learning_rate: Positive = Field(
-        0.01, description="Initial learning rate of the uncertainty of keypoints."
-    )
     idle_steps: CountOrZero | None = Field(20, description="Steps after success to learn from; None for all.")
 
     @model_validator(mode="after")
-    def _check_images(self) -> EstimatorSettings:
+    def _check_images(self) -> KeypointEstimatorSettings:
         for name in sorted(IMAGE_SETTINGS & self.model_fields_set):
             value, usual = getattr(self, name), type(self).model_fields[name].default
             if value != usual:
@@ -70,7 +57,7 @@ class EstimatorSettings(AgentSettings):
         return self
 
 
-class KeypointSettings(EstimatorSettings, BCLearnerSettings):
+class KeypointSettings(KeypointEstimatorSettings, BCLearnerSettings):
     """Settings of the agent with bc as its learner."""
 
 
@@ -125,12 +112,13 @@ class KeypointAgent(PolicyAgent):
         settings=KeypointSettings,
         budget_unit="epochs",
         takes_run=True,
-        choose_settings=partial(choose_settings, EstimatorSettings, KeypointSettings),
+        choose_settings=partial(choose_settings, KeypointEstimatorSettings, KeypointSettings),
     )
     policy: KeypointPolicy
 
     def __init__(self, env: Env, **settings: Any) -> None:
         self._observed = PixelObservations.of(env)
+        _check_observed(env, self._observed)
         self._features = NamedFeatures.of(self._observed.env)
         super().__init__(env, **settings)
 
@@ -180,7 +168,7 @@ class KeypointAgent(PolicyAgent):
         with run.training(self.spec.name, total, "epochs"), isolated_rng(seed):
             policy = self.new_policy()
             policy.estimator.fit(scenes)
-            training = _StagedTraining(run, seed, run.restored() or {"finished": [], "loop": None})
+            training = StagedTraining(self.spec.name, run, seed, run.restored())
             states = self._train_estimator(policy.estimator, steps, scenes, training)
             labels = Labels(Transitions(states, steps.actions), scenes.lengths)
             policy.to(torch_device(run.device))  # all of it, for periodic evaluations
@@ -200,108 +188,28 @@ class KeypointAgent(PolicyAgent):
         run.evaluate(policy, env, done)
 
     def _train_estimator(
-        self, estimator: StateEstimator, steps: Transitions, scenes: Scenes, training: _StagedTraining
+        self, estimator: StateEstimator, steps: Transitions, scenes: Scenes, training: StagedTraining
     ) -> torch.Tensor:
         """Train the estimator; return the estimated states of all N steps, shape (N, features)."""
-        settings = self.settings
         images = LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered))
-        size = min(settings.detector_batch_size, len(images))
-        training.train(
-            "detector",
-            estimator.detector,
-            images,
-            LoopSettings(settings.detector_epochs, size, settings.detector_learning_rate),
-        )
-        keypoints, robot = _detected(estimator, steps)
-        triangulation, tool = estimator.triangulation, estimator.tool({ROBOT_KEY: robot})
-        pixels = triangulation.pixels(torch.from_numpy(scenes.positions), tool)
-        size = min(settings.uncertainty_batch_size, len(pixels))
-        training.train(
-            "uncertainty",
-            triangulation,
-            LabeledKeypoints(keypoints, pixels),
-            LoopSettings(settings.uncertainty_epochs, size, settings.uncertainty_learning_rate),
-        )
+        train_detector(estimator, images, self.settings, training)
+        keypoints, robot = detected(estimator, steps)
+        tool = estimator.tool({ROBOT_KEY: robot})
+        train_uncertainty(estimator, keypoints, scenes, tool, self.settings, training)
         with torch.no_grad():
-            information = triangulation.information(keypoints, tool)
+            information = estimator.triangulation.information(keypoints, tool)
             positions = estimator.filter_episodes(*information, scenes.lengths)
             return estimator.state({ROBOT_KEY: robot}, positions)
 
 
-class _StagedTraining:
-    """Training of several networks, one after the other, which can resume in each of them.
-
-    Args:
-        run: Checkpoints and log.
-        seed: Seed of the training.
-        state: Checkpoint to resume from: weights of the finished networks, and the state of the next one's loop.
-    """
-
-    def __init__(self, run: Run, seed: int, state: State) -> None:
-        self._run, self._seed = run, seed
-        self._finished: list[dict[str, torch.Tensor]] = list(state["finished"])
-        self._loop: State | None = state["loop"]
-        self._number = 0
-        self._epochs = 0
-
-    def train(
-        self,
-        part: str,
-        model: TorchModel[Any],
-        examples: Examples,
-        settings: LoopSettings,
-        *,
-        symmetry: Any = None,
-        after_epoch: Callable[[int], None] | None = None,
-    ) -> None:
-        """Train the next network, or set its weights if it was trained before.
-
-        Args:
-            part: Name of the network.
-            model: Network.
-            examples: Examples to learn from.
-            settings: Settings of the training.
-            symmetry: Augmentation of minibatches; None for none.
-            after_epoch: Called with the number of epochs so far, with the weights that would act.
-
-        Raises:
-            ValueError: The training diverged.
-        """
-        number, self._number = self._number, self._number + 1
-        before, self._epochs = self._epochs, self._epochs + settings.epochs
-        if number < len(self._finished):
-            model.load_state_dict(self._finished[number])
-            return
-        own_seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        with isolated_rng(own_seed):
-            loop = TrainingLoop(model, examples, settings, seed=own_seed, symmetry=symmetry, device=self._run.device)
-            if self._loop is not None:
-                loop.restore(self._loop)
-                self._loop = None
-            while not loop.is_done:
-                loop.epoch()
-                loop.check_finite(f"keypoints ({part})")
-                self._run.log(
-                    before + loop.epochs_done, **{f"{part} {name}": values for name, values in loop.logs.items()}
-                )
-                if after_epoch is not None:
-                    with loop.averaged():
-                        after_epoch(before + loop.epochs_done)
-                self._run.checkpoint(lambda: {"finished": self._finished, "loop": loop.state()})
-            self._finished.append(loop.result().state_dict())
-
-
-@torch.no_grad()
-def _detected(estimator: StateEstimator, steps: Transitions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return keypoints and features of the robot of all N steps.
-
-    Returns:
-        Shapes (N, objects, cameras, numbers) and (N, features).
-    """
-    estimator.eval()
-    keypoints, robot = [], []
-    for start in range(0, len(steps), INFERENCE_BATCH_SIZE):
-        observations = steps[start : start + INFERENCE_BATCH_SIZE].observations
-        keypoints.append(estimator.detector(observations))
-        robot.append(observations[ROBOT_KEY])
-    return torch.cat(keypoints), torch.cat(robot)
+def _check_observed(env: Env, observed: PixelObservations) -> None:
+    """Check that an environment gives no instructions, and that all its objects are always there."""
+    if INSTRUCTION_KEY in parts_of(env.observation_space):
+        raise ValueError("agent keypoints reads no instruction: set instruct=false, or use lam or act")
+    uncertain = [name for name in observed.state if name.endswith(PRESENT)]
+    if uncertain:
+        name = env.spec.id if env.spec else "this environment"
+        raise ValueError(
+            f"agent keypoints needs objects that are always there, and {name} has {', '.join(uncertain)}: use lam "
+            "or act"
+        )

@@ -9,7 +9,7 @@ import pytest
 
 import demos
 from agents.data.demonstrations import DemonstrationData
-from agents.imitation.keypoints.scenes import PixelObservations, Scenes, read_scenes
+from agents.estimation.scenes import PixelObservations, Scenes, read_scenes
 
 from ...conftest import Make
 

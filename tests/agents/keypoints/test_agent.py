@@ -115,7 +115,7 @@ def acted(agent: Any, observations: Any) -> list[Any]:
 
 
 def test_what_it_cannot_learn_from_is_refused(env: Any, make: Make) -> None:
-    with pytest.raises(ValueError, match="learns from images of lam_envs, and LamPush-v0 has none"):
+    with pytest.raises(ValueError, match="positions are estimated from images of lam_envs, and LamPush-v0 has none"):
         agents.make("keypoints", make("LamPush-v0"))
     with pytest.raises(ValueError, match="reads no instruction"):
         agents.make("keypoints", make("LamPushPixels-v0", instruct=True))

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from agents.data.demonstrations import DemonstrationData, Transitions
-from agents.imitation.keypoints.detector import STRIDE, TARGET_STD, KeypointDetector, LabeledImages
+from agents.estimation.detector import STRIDE, TARGET_STD, KeypointDetector, LabeledImages
+from agents.estimation.scenes import PixelObservations, Scenes, read_scenes
+from agents.estimation.triangulation import LabeledKeypoints, Triangulation, inverse
 from agents.imitation.keypoints.estimator import StateEstimator
-from agents.imitation.keypoints.scenes import PixelObservations, Scenes, read_scenes
-from agents.imitation.keypoints.triangulation import LabeledKeypoints, Triangulation, inverse
 from demos.datasets.reading import episodes_of
 
 from ...conftest import Make

@@ -1,4 +1,4 @@
-"""Labels for the detector: positions of objects in space and in images, from the recorded states of the simulator."""
+"""Labels for estimators: positions of objects in space and in images, from the recorded states of the simulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from demos.datasets.episode import STATE, Episode
 from lam_envs.bullet.cameras import CameraMatrices
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation.features import DEPTH_SUFFIX, Layout
-from lam_envs.observation.instructions import INSTRUCTION_KEY
 
 POSITION, RELATIVE = "/position", "/relative"
 """Ends of the names of features that are positions, and differences between positions."""
@@ -60,27 +59,21 @@ class PixelObservations:
         """Return the observations of an environment.
 
         Raises:
-            ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or it gives instructions.
+            ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or does not observe its tool.
         """
         spec, own = env.spec, env.unwrapped
         parts = parts_of(env.observation_space)
         cameras = {name: (part.shape[0], part.shape[1]) for name, part in parts.items() if is_image(part)}
         if spec is None or not isinstance(own, ManipulationEnv) or not cameras:
             raise ValueError(
-                f"agent keypoints learns from images of lam_envs, and {spec.id if spec else env} has none: use an "
+                f"positions are estimated from images of lam_envs, and {spec.id if spec else env} has none: use an "
                 'environment such as LamPushPixels-v0, or obs="pixels"'
             )
-        if INSTRUCTION_KEY in parts:
-            raise ValueError("agent keypoints reads no instruction: set instruct=false, or use lam or act")
         state_env = gym.make(spec.id, **{**spec.kwargs, "obs": "state"})
         state = cast(ManipulationEnv, state_env.unwrapped).layout
         if TOOL not in own.layout:
-            raise ValueError(f"agent keypoints needs the feature {TOOL!r}; {spec.id} has {', '.join(own.layout)}")
-        uncertain = [name for name in state if name.endswith(PRESENT)]
-        if uncertain:
             raise ValueError(
-                f"agent keypoints needs objects that are always there, and {spec.id} has {', '.join(uncertain)}: use "
-                "act"
+                f"positions are estimated with the feature {TOOL!r}; {spec.id} has {', '.join(own.layout)}"
             )
         objects = tuple(name for name in state if name.endswith(POSITION) and name not in own.layout)
         return cls(cameras, own.layout, state, objects, state_env)
@@ -134,7 +127,11 @@ class _Step:
 
 
 def read_scenes(
-    data: DemonstrationData, observed: PixelObservations, idle_steps: int | None = None, *, progress: bool = False
+    data: DemonstrationData,
+    observed: PixelObservations,
+    idle_steps: int | None = None,
+    *,
+    progress: bool = False,
 ) -> Scenes:
     """Compute the scenes of demonstrations from the states of the simulator that are recorded with them.
 
@@ -156,7 +153,7 @@ def read_scenes(
             if STATE not in episode.infos:
                 raise ValueError(
                     f"episode {facts.index} of dataset {data.datasets[facts.dataset].id} has no states of the "
-                    f"simulator (info {STATE!r}), from which keypoints learns: collect it with demos collect"
+                    f"simulator (info {STATE!r}), from which positions are learned: collect it with demos collect"
                 )
             steps += _scenes(environments[facts.dataset], episode, length, observed)
     stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.imitation.keypoints.detector import KEYPOINT_SIZE
-from agents.imitation.keypoints.scenes import Scenes
+from agents.estimation.detector import KEYPOINT_SIZE
+from agents.estimation.scenes import Scenes
 from agents.policies.torch_policy import TorchModel
 
 HIDDEN_UNITS = 16
