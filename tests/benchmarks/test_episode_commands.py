@@ -90,7 +90,12 @@ def test_a_table_of_verbs_has_each_episode_of_each_condition_once() -> None:
     conditions = conditions_of(table, suite)
     text = reports.markdown(PUBLISHED / "language")
     tables = success_by_verb(results, table, commands, conditions)
-    labels = ["lam with ten tasks", "lam", "lam with sentence encoder"]
+    labels = [
+        "lam with ten tasks",
+        "lam",
+        "lam with sentence encoder",
+        "lam with ten tasks and sentence encoder",
+    ]
     assert {entry["label"] for entry in suite["agents"]} == set(labels)
     assert [verbs.title for verbs in tables] == [f"success of {label} in LamTable-v0" for label in labels]
     for label, verbs in zip(labels, tables, strict=True):
