@@ -50,7 +50,11 @@ SUITES = {
         "Parts of diffusion",
         "Success of `diffusion` with one part changed, and of `act`, on 100 demonstrations of all demonstrators.",
     ),
-    "robustness": ("Robustness", "Success of trained agents under conditions that they were not trained for."),
+    "robustness": (
+        "Robustness",
+        "Success of trained agents under conditions that they were not trained for. `lam/generalist` is one model "
+        "for six tasks and three robots: it was also trained with the arm of `another arm`.",
+    ),
     "randomized": (
         "Randomized training",
         "Success of `bc` under conditions, after training on noisy demonstrations in randomized environments.",
@@ -70,11 +74,16 @@ SUITES = {
         "and of one on ten tasks. Except in Drawer and Table, the scenes reveal what to do: this does not measure "
         "language.",
     ),
+    "generalist-pixels": (
+        "One model from images",
+        "Success of one training of `lam` on six tasks and Table with two cameras of 84x84 pixels, the features of the "
+        "robot and the instruction, without the positions of objects.",
+    ),
     "language": (
         "Language",
         "Success of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the wording and the "
         "commands of the training, with others, and with the instruction of another command. One training with "
-        "learned words, one with a frozen sentence encoder, and one on ten tasks.",
+        "learned words and one with a frozen sentence encoder, and the same on ten tasks.",
     ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (

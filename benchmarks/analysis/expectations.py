@@ -115,6 +115,11 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("CPU seconds of training lam, *", at_most=15 * 60.0),
         Expectation("CPU seconds of training lam with ten tasks, *", at_most=40 * 60.0),
     ),
+    "generalist-pixels": (
+        Expectation("mean success of lam", at_least=0.80),
+        # Three hours on two cores.
+        Expectation("CPU seconds of training lam in *", at_most=6 * 3600.0),
+    ),
     # The bounds of conditions are those of the mean over all tasks.
     "randomized": (
         Expectation("success of bc in *", at_least=0.97),
@@ -140,6 +145,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         *_understood("lam", unknown_words=0.85),
         *_understood("lam with sentence encoder", unknown_words=0.90),
         *_understood("lam with ten tasks", unknown_words=0.85),
+        *_understood("lam with ten tasks and sentence encoder", unknown_words=0.90),
     ),
     "observations": tuple(
         Expectation(f"success of bco in {name}-v0", at_least=-0.1, reference=f"success of bc in {name}-v0")

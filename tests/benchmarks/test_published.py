@@ -106,7 +106,17 @@ def test_the_published_ablations_of_dqfd_are_all_there() -> None:
 
 
 def test_every_expectation_is_of_a_published_suite_or_file() -> None:
-    agents = {"core", "generalist", "language", "observations", "people", "randomized", "sequence", "vision"}
+    agents = {
+        "core",
+        "generalist",
+        "generalist-pixels",
+        "language",
+        "observations",
+        "people",
+        "randomized",
+        "sequence",
+        "vision",
+    }
     assert set(EXPECTATIONS) == {*agents, *EXPERTS, *FILES}
 
 

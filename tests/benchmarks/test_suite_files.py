@@ -57,6 +57,7 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
         "core",
         "data",
         "generalist",
+        "generalist-pixels",
         "language",
         "observations",
         "people",
