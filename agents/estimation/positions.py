@@ -12,12 +12,11 @@ from torch import nn
 from agents.estimation.detector import KeypointDetector
 from agents.estimation.scenes import Scenes
 from agents.estimation.triangulation import Triangulation, diagonal, inverse
-from agents.types import Tensors
 
 MOTION_THRESHOLD = 5e-4
 """An object moves in a step if it is displaced by more than this, meters."""
 MIN_MOTION = 1e-5
-"""Smallest standard deviation of the motion of an object in a step, meters: that of one which never moves."""
+"""Smallest standard deviation of the motion of an object in a step, meters: the value of objects that never move."""
 
 
 class PositionEstimator(nn.Module):
@@ -51,15 +50,6 @@ class PositionEstimator(nn.Module):
         variance = np.maximum(moving, (motion**2).mean(axis=0))
         precision = 1.0 / np.maximum(variance, MIN_MOTION**2)
         self.get_buffer("motion_precision").copy_(torch.from_numpy(precision))
-
-    def information_of(self, observations: Tensors, tool: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the information of N observations; see :meth:`Triangulation.information`.
-
-        Args:
-            observations: Observations with images.
-            tool: Position of the tool, meters, shape (N, 3).
-        """
-        return self.triangulation.information(self.detector(observations), tool)
 
     def filter_step(
         self, matrix: torch.Tensor, vector: torch.Tensor, matrices: torch.Tensor, vectors: torch.Tensor

@@ -59,7 +59,8 @@ class PixelObservations:
         """Return the observations of an environment.
 
         Raises:
-            ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or does not observe its tool.
+            ValueError: It is not an environment of lam_envs with ``obs="pixels"``, or it does not observe the
+                position of its tool.
         """
         spec, own = env.spec, env.unwrapped
         parts = parts_of(env.observation_space)
@@ -73,7 +74,8 @@ class PixelObservations:
         state = cast(ManipulationEnv, state_env.unwrapped).layout
         if TOOL not in own.layout:
             raise ValueError(
-                f"positions are estimated with the feature {TOOL!r}; {spec.id} has {', '.join(own.layout)}"
+                f"{spec.id} does not observe {TOOL!r}, which the estimation of positions needs; it observes "
+                f"{', '.join(own.layout)}: use an environment that observes it"
             )
         objects = tuple(name for name in state if name.endswith(POSITION) and name not in own.layout)
         return cls(cameras, own.layout, state, objects, state_env)
@@ -127,11 +129,7 @@ class _Step:
 
 
 def read_scenes(
-    data: DemonstrationData,
-    observed: PixelObservations,
-    idle_steps: int | None = None,
-    *,
-    progress: bool = False,
+    data: DemonstrationData, observed: PixelObservations, idle_steps: int | None = None, *, progress: bool = False
 ) -> Scenes:
     """Compute the scenes of demonstrations from the states of the simulator that are recorded with them.
 
@@ -153,7 +151,8 @@ def read_scenes(
             if STATE not in episode.infos:
                 raise ValueError(
                     f"episode {facts.index} of dataset {data.datasets[facts.dataset].id} has no states of the "
-                    f"simulator (info {STATE!r}), from which positions are learned: collect it with demos collect"
+                    f"simulator (info {STATE!r}), which the estimation of positions learns from: collect it with "
+                    "demos collect"
                 )
             steps += _scenes(environments[facts.dataset], episode, length, observed)
     stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}

@@ -13,7 +13,7 @@ from agents.data.features import NamedFeatures
 from agents.data.spaces import parts_of
 from agents.estimation.detector import LabeledImages
 from agents.estimation.scenes import PRESENT, PixelObservations, Scenes, read_scenes
-from agents.estimation.training import EstimatorSettings, StagedTraining, detected, train_detector, train_uncertainty
+from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.policy import KeypointPolicy
 from agents.imitation.labels import Labels
@@ -32,6 +32,7 @@ from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.settings import CountOrZero
+from agents.training.staged import StagedTraining
 from agents.types import Env
 from lam_envs.observation.features import ROBOT_KEY
 from lam_envs.observation.instructions import INSTRUCTION_KEY
@@ -40,13 +41,13 @@ IMAGE_SETTINGS = ENCODER_SETTINGS | {"image_readout", "image_shift", "share_imag
 """Settings of the learners that are about images."""
 
 
-class KeypointEstimatorSettings(EstimatorSettings):
-    """Settings of the estimator of states, whatever acts on them."""
+class KeypointSharedSettings(EstimatorSettings):
+    """Settings of the agent that do not depend on its learner."""
 
     idle_steps: CountOrZero | None = Field(20, description="Steps after success to learn from; None for all.")
 
     @model_validator(mode="after")
-    def _check_images(self) -> KeypointEstimatorSettings:
+    def _check_images(self) -> KeypointSharedSettings:
         for name in sorted(IMAGE_SETTINGS & self.model_fields_set):
             value, usual = getattr(self, name), type(self).model_fields[name].default
             if value != usual:
@@ -57,7 +58,7 @@ class KeypointEstimatorSettings(EstimatorSettings):
         return self
 
 
-class KeypointSettings(KeypointEstimatorSettings, BCLearnerSettings):
+class KeypointSettings(KeypointSharedSettings, BCLearnerSettings):
     """Settings of the agent with bc as its learner."""
 
 
@@ -112,13 +113,15 @@ class KeypointAgent(PolicyAgent):
         settings=KeypointSettings,
         budget_unit="epochs",
         takes_run=True,
-        choose_settings=partial(choose_settings, KeypointEstimatorSettings, KeypointSettings),
+        choose_settings=partial(choose_settings, KeypointSharedSettings, KeypointSettings),
     )
     policy: KeypointPolicy
 
     def __init__(self, env: Env, **settings: Any) -> None:
+        if INSTRUCTION_KEY in parts_of(env.observation_space):
+            raise ValueError("agent keypoints reads no instruction: set instruct=false, or use lam or act")
         self._observed = PixelObservations.of(env)
-        _check_observed(env, self._observed)
+        _check_objects(env, self._observed)
         self._features = NamedFeatures.of(self._observed.env)
         super().__init__(env, **settings)
 
@@ -202,10 +205,8 @@ class KeypointAgent(PolicyAgent):
             return estimator.state({ROBOT_KEY: robot}, positions)
 
 
-def _check_observed(env: Env, observed: PixelObservations) -> None:
-    """Check that an environment gives no instructions, and that all its objects are always there."""
-    if INSTRUCTION_KEY in parts_of(env.observation_space):
-        raise ValueError("agent keypoints reads no instruction: set instruct=false, or use lam or act")
+def _check_objects(env: Env, observed: PixelObservations) -> None:
+    """Check that all objects of an environment are always there."""
     uncertain = [name for name in observed.state if name.endswith(PRESENT)]
     if uncertain:
         name = env.spec.id if env.spec else "this environment"

@@ -60,8 +60,8 @@ class StateEstimator(PositionEstimator):
         return seen * self.get_buffer("tool_scale")[0] + self.get_buffer("tool_center")[0]
 
     def information(self, observations: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the information of N observations; see :meth:`PositionEstimator.information_of`."""
-        return self.information_of(observations, self.tool(observations))
+        """Return the information of N observations; see :meth:`Triangulation.information`."""
+        return self.triangulation.information(self.detector(observations), self.tool(observations))
 
     def state(self, observations: Tensors, positions: torch.Tensor) -> torch.Tensor:
         """Return the states of N observations, shape (N, features).
