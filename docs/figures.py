@@ -52,8 +52,9 @@ SUITES = {
     ),
     "robustness": (
         "Robustness",
-        "Success of trained agents under conditions that they were not trained for. `lam/generalist` is one model "
-        "for six tasks and three robots: it was also trained with the arm of `another arm`.",
+        "Success of trained agents under conditions, most of which they were not trained for. `lam/generalist` is "
+        "one model for six tasks. It was trained with three robots, including the xArm 6 of the condition "
+        "`another arm`.",
     ),
     "randomized": (
         "Randomized training",
@@ -76,8 +77,8 @@ SUITES = {
     ),
     "generalist-pixels": (
         "One model from images",
-        "Success of one training of `lam` on six tasks and Table with two cameras of 84x84 pixels, the features of the "
-        "robot and the instruction, without the positions of objects.",
+        "Success of one training of `lam` on seven tasks, Table among them, with two cameras of 84x84 pixels, the "
+        "features of the robot and the instruction, without the positions of objects.",
     ),
     "language": (
         "Language",
