@@ -46,11 +46,16 @@ class Page:
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the state meets a condition; meanwhile report that the client is there, as a page does."""
         end = time.monotonic() + 60
-        while not (self.state and condition(self.state)):
+        receiving: asyncio.Task[None] | None = None
+        while receiving or not (self.state and condition(self.state)):
             assert time.monotonic() < end, (self.state, self.notices)
-            try:
-                await asyncio.wait_for(self.next(), 0.03)
-            except asyncio.TimeoutError:
+            # Receiving is not canceled: if an image were lost, the server would wait for its confirmation.
+            receiving = receiving or asyncio.create_task(self.next())
+            await asyncio.wait({receiving}, timeout=0.03)
+            if receiving.done():
+                receiving.result()
+                receiving = None
+            else:
                 await self.send("motion", **self.motion)
         return self.state
 
