@@ -22,10 +22,8 @@ from lam_envs.bullet.cameras import CameraMatrices
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation.features import DEPTH_SUFFIX, Layout
 
-POSITION, RELATIVE = "/position", "/relative"
-"""Ends of the names of features that are positions, and differences between positions."""
-PRESENT = "/present"
-"""End of the names of features of objects that may be absent."""
+POSITION = "/position"
+"""End of the names of features that are positions."""
 TOOL = "tool/position"
 OFFSET = "tool_length_offset"
 """Keyword of an environment whose tool is longer than the robot knows."""

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from agents.estimation.positions import PositionEstimator
-from agents.estimation.scenes import RELATIVE, TOOL, PixelObservations, Scenes
+from agents.estimation.scenes import TOOL, PixelObservations, Scenes
 from agents.types import Tensors
 from lam_envs.observation.features import ROBOT_KEY
+
+RELATIVE = "/relative"
+"""End of the names of features that are differences between positions."""
 
 
 class StateEstimator(PositionEstimator):
