@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
 
 import torch
 
 from agents.deployment.export.graph import Graph, Port
 from agents.deployment.export.sequences import MEMORY, NOISE
-from agents.imitation.lam.language import PLACEHOLDER, Sentences
+from agents.imitation.lam.language import PLACEHOLDER
 from agents.imitation.lam.policy import LamPolicy
 from agents.policies.encoders.instructions import MAX_WORDS
 from agents.types import JsonObject, Space, State, Tensors
@@ -42,10 +41,10 @@ class LamGraph(Graph):
             name.replace("_", " "): row for row, name in enumerate(policy.reader.mentionable) if name is not None
         }
         self.is_instructed = policy.use_instruction and INSTRUCTION_KEY in self.parts
-        if self.is_instructed and not isinstance(policy.network.sentences, Sentences):
+        if self.is_instructed and policy.network.known_sentences is not None:
             raise ValueError(
-                "an agent lam with sentence_encoder=minilm cannot be exported for instructions: they are encoded in "
-                "PyTorch. Train it with sentence_encoder=learned, or serve it by python -m agents serve"
+                "an agent lam with match_sentences=true cannot be exported for instructions: they are compared in "
+                "PyTorch. Train it with match_sentences=false, or serve it by python -m agents serve"
             )
         self.eval()
 
@@ -81,7 +80,7 @@ class LamGraph(Graph):
         if not self.is_instructed:
             return super().tokenizer
         ordered = sorted(self.names.items(), key=lambda each: -each[0].count(" "))
-        numbers = cast(Sentences, self.policy.network.sentences).vocabulary.numbers
+        numbers = self.policy.network.sentences.vocabulary.numbers
         return {"vocabulary": numbers, "placeholder": PLACEHOLDER, "names": dict(ordered)}
 
     def step(self, observation: Tensors, memory: State, noise: torch.Tensor | None) -> tuple[torch.Tensor, State]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from agents.deployment.talk.nouns import NounFinder
 from agents.imitation.lam.entities import PRESENT, ROBOT_PARTS
-from agents.imitation.lam.language import NAME_MARK, FrozenSentences, Sentences, parse, plain_text
+from agents.imitation.lam.known_sentences import Understood
+from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.policy import LamPolicy
-from agents.policies.encoders.instructions import words_of
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
@@ -111,35 +111,21 @@ class Conversation:
 
     def _learned_words(self) -> set[str]:
         """Return the words of the demonstrations that the model learned from."""
-        sentences = self._policy.network.sentences
-        if isinstance(sentences, Sentences):
-            return set(sentences.vocabulary.numbers)
-        known = sentences.known if isinstance(sentences, FrozenSentences) else []
-        return {word for sentence in known for word in words_of(sentence)}
+        return set(self._policy.network.sentences.vocabulary.numbers)
 
     def unknown_words(self, instruction: str) -> list[str]:
         """Return the words of an instruction that the model has not learned, without names of entities.
 
-        There are none for a frozen sentence encoder, which was trained on other texts: see :meth:`known_sentence`.
+        There are none for a model that replaces such an instruction by a known one: see :meth:`replacement`.
         """
-        sentences = self._policy.network.sentences
-        if not isinstance(sentences, Sentences):
-            return []
-        known = sentences.vocabulary.numbers
-        words = self._policy.parsed(instruction).words
+        known = self._policy.network.sentences.vocabulary.numbers
+        words = self._policy.parsed(self._policy.understood(instruction).text).words
         return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
 
-    def known_sentence(self, instruction: str) -> tuple[str, float] | None:
-        """Return the sentence of the demonstrations by which a frozen sentence encoder replaces an instruction.
-
-        Returns:
-            Sentence, with "item" for each object, and similarity; None with learned words, and for a known sentence.
-        """
-        sentences, parsed = self._policy.network.sentences, self._policy.parsed(instruction)
-        if not isinstance(sentences, FrozenSentences):
-            return None
-        text, similarity = sentences.match(parsed)
-        return None if text == plain_text(parsed) else (text, similarity)
+    def replacement(self, instruction: str) -> Understood | None:
+        """Return the known sentence that the model follows in place of an instruction; None if it is the same."""
+        understood = self._policy.understood(instruction)
+        return None if understood.text == instruction else understood
 
     def missing_objects(self, instruction: str) -> list[str]:
         """Return what an instruction mentions and the scene does not have.
@@ -159,8 +145,8 @@ class Conversation:
         found: list[Answer] = []
         if unknown := self.unknown_words(instruction):
             found.append(Answer(f"Words that the model has not learned: {', '.join(unknown)}."))
-        if (known := self.known_sentence(instruction)) is not None:
-            found.append(Answer(f"Interpreted as: {known[0]} (similarity {known[1]:.2f})."))
+        if (known := self.replacement(instruction)) is not None:
+            found.append(Answer(f"Interpreted as: {known.text} (similarity {known.similarity:.2f})."))
         command = self._evaluable(self._env.find_command(instruction))
         if command is not None and self._is_fulfilled(command):
             found.append(Answer("This is already done.", is_refusal=True))

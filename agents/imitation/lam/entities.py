@@ -83,8 +83,6 @@ class Schema:
         types: Words for entities (:func:`type_name`).
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
-        only_objects: True if only the names of objects in a sentence refer to their rows, and all other names are
-            ordinary words.
         masked_features: Features that the table does not hold, such as ``tool/velocity``.
     """
 
@@ -93,7 +91,6 @@ class Schema:
     types: tuple[str, ...]
     by_name: bool = False
     cameras: Mapping[str, Shape] = field(default_factory=dict)
-    only_objects: bool = False
     masked_features: tuple[str, ...] = ()
 
     @classmethod
@@ -102,11 +99,10 @@ class Schema:
         layouts: Iterable[Layout],
         *,
         by_name: bool = False,
-        only_objects: bool = False,
         masked_features: tuple[str, ...] = (),
     ) -> Schema:
         """Return the schema of several layouts."""
-        empty = cls({}, {}, (), by_name, only_objects=only_objects, masked_features=masked_features)
+        empty = cls({}, {}, (), by_name, masked_features=masked_features)
         return empty.including(layouts)
 
     def entities(self, layout: Layout) -> list[Entity]:
@@ -136,7 +132,6 @@ class Schema:
             (*self.types, *sorted(types - set(self.types))),
             self.by_name,
             self.cameras,
-            self.only_objects,
             self.masked_features,
         )
 
@@ -171,7 +166,6 @@ class Schema:
             "counts": dict(self.counts),
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
-            **({"only_objects": True} if self.only_objects else {}),
             **({"masked_features": list(self.masked_features)} if self.masked_features else {}),
             **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
@@ -194,8 +188,8 @@ class Schema:
             masked = tuple(str(name) for name in content.get("masked_features", ()))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
-        by_name, only_objects = (content.get(flag) is True for flag in ("by_name", "only_objects"))
-        made = cls(sizes, counts, types, by_name, cameras, only_objects, masked)
+        by_name = content.get("by_name") is True
+        made = cls(sizes, counts, types, by_name, cameras, masked)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes
@@ -253,8 +247,9 @@ class EntityReader(nn.Module):
 
     Attributes:
         names: Name of the entity of each row; None where the layout has none.
-        mentionable: Names that point from a sentence to their rows; None for rows without one, whose names are
-            ordinary words: all in a schema by name, and all but objects in one with ``only_objects``.
+        mentionable: Names that point from a sentence to their rows; None for rows without one. In a schema by name,
+            all names are ordinary words.
+        objects: Names of objects, such as ``red_cube``.
     """
 
     def __init__(self, layout: Layout, schema: Schema) -> None:
@@ -284,10 +279,8 @@ class EntityReader(nn.Module):
                 present.append(blank + 1 if entity is None else next(iter(columns.get(PRESENT, [blank + 2]))))
                 types.append(0 if entity is None else 1 + schema.types.index(type_name(entity.name)))
                 self.names.append(None if entity is None else entity.name)
-        points = {OBJECT} if schema.only_objects else set() if schema.by_name else set(schema.counts)
-        self.mentionable = [
-            name if kind in points else None for name, kind in zip(self.names, schema.kinds, strict=True)
-        ]
+        self.mentionable = [None] * len(self.names) if schema.by_name else self.names
+        self.objects = tuple(entity.name for entity in entities_of(layout) if entity.kind == OBJECT)
         scale = np.append(
             np.repeat([part.scale for part in layout.values()], [len(p.center) for p in layout.values()]), 0.0
         )

@@ -51,12 +51,7 @@ def new_schema(layouts: Iterable[Layout], settings: LamSettings) -> Schema:
         settings: Settings of the agent.
     """
     by_name = settings.network_class.by_name
-    return Schema.of(
-        layouts,
-        by_name=by_name,
-        only_objects=settings.only_objects,
-        masked_features=settings.masked_features,
-    )
+    return Schema.of(layouts, by_name=by_name, masked_features=settings.masked_features)
 
 
 def prepare(
@@ -105,7 +100,9 @@ def prepare(
     if start is not None:
         transfer(start, network)
     network.sentences.extend(mixture.parsed)
-    mixture.fit_words(network.sentences.inputs(mixture.parsed))
+    mixture.fit_words(network.sentences.numbers(mixture.parsed))
+    if network.known_sentences is not None:
+        network.known_sentences.extend(mixture.texts)
     return mixture, network
 
 

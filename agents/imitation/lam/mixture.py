@@ -14,6 +14,7 @@ import torch
 from agents.data.demonstrations import IN_MEMORY_BYTES, DemonstrationData, MappedObservations
 from agents.data.symmetry import layout_symmetry
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
+from agents.imitation.lam.known_sentences import without_names
 from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, parse
 from agents.imitation.lam.networks.batch import LamBatch, gripper_first
 from agents.imitation.lam.networks.cameras import Images
@@ -217,6 +218,7 @@ class Mixture:
         action_size: Largest number A of numbers in an action.
         groups: Names of the groups of sources (:attr:`Source.group`).
         parsed: All different sentences.
+        texts: The same without names of objects.
     """
 
     def __init__(
@@ -226,6 +228,7 @@ class Mixture:
         self.schema, self.robots, self.action_size = schema, tuple(robots), action_size
         self.groups = tuple(sorted({source.group for source in sources}))
         self.parsed: list[ParsedSentence] = []
+        self.texts: set[str] = set()
         self._starts: Rows = np.cumsum([0, *map(len, sources)])
         self._horizon = horizon
         self._readers: list[EntityReader] = []
@@ -247,6 +250,7 @@ class Mixture:
                 if key not in known:
                     known[key] = len(self.parsed)
                     self.parsed.append(parse(sentence, self._readers[reader].mentionable))
+                    self.texts.add(without_names(parse(sentence, self._readers[reader].objects)))
                 numbers.append(known[key])
             count, size = source.actions.shape
             self._parts.append(
@@ -262,7 +266,7 @@ class Mixture:
         self._mentions = torch.tensor([each.mentions for each in self.parsed])
 
     def fit_words(self, numbers: torch.Tensor) -> None:
-        """Set the inputs of the encoder of sentences for :attr:`parsed`, shape (sentences, numbers)."""
+        """Set the numbers of the words of :attr:`parsed`, shape (sentences, words)."""
         self._words = numbers
 
     def __len__(self) -> int:

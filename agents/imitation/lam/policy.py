@@ -13,7 +13,8 @@ from agents.data.cameras import Shape, format_shapes
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.imitation.lam.entities import EntityReader, EntityTable
-from agents.imitation.lam.language import ParsedSentence, Sentences, parse
+from agents.imitation.lam.known_sentences import Understood
+from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import (
     UNKNOWN_ROBOT,
@@ -225,7 +226,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
         Args:
             features: Features of N observations, shape (N, numbers).
-            words: Input of the encoder of sentences for each (:meth:`tokens`), shape (N, numbers).
+            words: Numbers of the words of each sentence (:meth:`tokens`), shape (N, words).
             mentions: Position of the first mention of each entity, shape (N, S).
             memory: Memory of N rows.
             noise: Noise of the head ``flow``, shape (N, K, A); by default zeros.
@@ -318,17 +319,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
             ValueError: The network has no attention, or none between words.
         """
         network, batch = self._transformer(), self._single(observation)
-        sentences = network.sentences
-        if not isinstance(sentences, Sentences):
-            raise ValueError(
-                "a frozen sentence encoder has no attention between words: use attention instead of word_attention"
-            )
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
             return []
-        parsed = self.parsed(decode_instruction(observation[INSTRUCTION_KEY]))
+        parsed = self.parsed(self.understood(decode_instruction(observation[INSTRUCTION_KEY])).text)
         names = [str(name).replace("_", " ") for name in self.reader.names]
         words = [names[row] if row >= 0 else word for word, row in zip(parsed.words, parsed.entities, strict=True)]
-        shares = network.attention(batch)[0, 1] * sentences.attention(batch.words)[0]
+        shares = network.attention(batch)[0, 1] * network.sentences.attention(batch.words)[0]
         return list(zip(words, shares.tolist(), strict=False))
 
     def _single(self, observation: Observation) -> LamBatch:
@@ -350,20 +346,25 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return an instruction with its mentions of the environment's entities."""
         return parse(instruction, self.reader.mentionable)
 
+    def understood(self, instruction: str) -> Understood:
+        """Return the sentence that the policy follows: with ``match_sentences``, a known one."""
+        known = self.network.known_sentences
+        return Understood(instruction, 1.0) if known is None else known.understood(instruction, self.reader.objects)
+
     def tokens(self, encoded: bytes) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the inputs of the encoder of sentences, and the position of each entity's first mention.
+        """Return the numbers of the words of a sentence, and the position of each entity's first mention.
 
         Args:
             encoded: Sentence in UTF-8, padded with zeros.
 
         Returns:
-            Numbers of words, shape (:data:`agents.policies.encoders.instructions.MAX_WORDS`,), or an embedding; and
-            positions of shape (S,), which are -1 without a mention.
+            Numbers, shape (:data:`agents.policies.encoders.instructions.MAX_WORDS`,); and positions of shape (S,),
+            which are -1 without a mention.
         """
         if encoded not in self._parsed:
-            found = self.parsed(encoded.rstrip(b"\0").decode(errors="replace"))
+            found = self.parsed(self.understood(encoded.rstrip(b"\0").decode(errors="replace")).text)
             if len(self._parsed) >= CACHED_SENTENCES:
                 self._parsed.clear()
-            sentences = self.network.sentences
-            self._parsed[encoded] = sentences.inputs([found])[0], torch.tensor(sentences.mentions(found))
+            numbers = self.network.sentences.numbers([found])[0]
+            self._parsed[encoded] = numbers, torch.tensor(found.mentions)
         return self._parsed[encoded]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.language import FrozenSentences
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.settings import LamSettings
 from agents.policies.encoders.sentences import check_encoder, encoder_record
@@ -31,13 +30,12 @@ def model_description(network: ChunkNetwork, controls: Sequence[str]) -> JsonObj
         network: Network.
         controls: Names of the controls that it was trained with.
     """
-    is_frozen = isinstance(network.sentences, FrozenSentences)
     return {
         "schema": network.schema.as_json(),
         "robots": list(network.robots),
         "controls": list(controls),
         "action_size": network.action_size,
-        **({"sentence_encoder": encoder_record()} if is_frozen else {}),
+        **({"sentence_encoder": encoder_record()} if network.known_sentences else {}),
     }
 
 
@@ -69,7 +67,7 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
 
     Raises:
         FileNotFoundError: There is no saved model.
-        ModuleNotFoundError: The sentence encoder that it was trained with is not installed.
+        ModuleNotFoundError: The sentence encoder that it compares instructions by is not installed.
         ValueError: The files are damaged or of another agent, or the installed sentence encoder has other weights.
     """
     description, weights = read_weights(directory, name, {})
@@ -81,14 +79,11 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
         action_size = int(model["action_size"])
         if max(len(robots), len(controls)) > MAX_NAMES or not 1 <= action_size <= MAX_ACTION:
             raise ValueError(f"it has {len(robots)} robots and actions of {action_size} numbers")
-        if schema.by_name != settings.network_class.by_name or schema.only_objects != settings.only_objects:
-            raise ValueError(
-                f"its schema is not one of the network {settings.network} with the sentence encoder "
-                f"{settings.sentence_encoder}"
-            )
+        if schema.by_name != settings.network_class.by_name:
+            raise ValueError(f"its schema is not one of the network {settings.network}")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the description of the model in {directory} is damaged: {error!r}") from error
-    if settings.sentence_encoder == "minilm":
+    if settings.match_sentences:
         check_encoder(model.get("sentence_encoder"))
     with isolated_rng(0):
         network = settings.network_class(schema, robots, action_size, settings.sizes)

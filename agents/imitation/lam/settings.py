@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from agents.imitation.lam.language import SentenceEncoderName
 from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
 from agents.imitation.lam.networks.heads import HeadName
 from agents.imitation.lam.networks.mlp import MlpNetwork
@@ -32,7 +31,7 @@ STRUCTURE = (
     "layers",
     "action_horizon",
     "image_readout",
-    "sentence_encoder",
+    "match_sentences",
     "masked_features",
 )
 """Settings that decide which weights a network has."""
@@ -42,7 +41,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     """Settings of the network and its training."""
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
-        "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "sentence_encoder",
+        "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "match_sentences",
         "masked_features", "shares", "word_dropout",
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
@@ -55,10 +54,10 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     )
     step_decay: Discount = Field(0.9, description="Factor of the weights in the loss from step to step of a chunk.")
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
-    sentence_encoder: SentenceEncoderName = Field(
-        "learned",
-        description="Encoder of instructions: words learned from the demonstrations, or the frozen encoder minilm, "
-        "which was also trained on other words (extra language).",
+    match_sentences: bool = Field(
+        False,
+        description="Replace each instruction that is not in the demonstrations by the most similar one that is, "
+        "found by the sentence encoder all-MiniLM-L6-v2, which also knows other words (extra language).",
     )
     word_dropout: float = Field(
         UNKNOWN_SHARE,
@@ -106,13 +105,8 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     def sizes(self) -> Sizes:
         """Sizes of the network."""
         return Sizes(
-            self.width, self.layers, self.action_horizon, self.head, self.image_readout, self.sentence_encoder
+            self.width, self.layers, self.action_horizon, self.head, self.image_readout, self.match_sentences
         )
-
-    @property
-    def only_objects(self) -> bool:
-        """See :class:`agents.imitation.lam.entities.Schema`."""
-        return self.sentence_encoder != "learned" and not self.network_class.by_name
 
     def group_shares(self, groups: Collection[str]) -> dict[str, float] | None:
         """Return the sampling weight of each group of demonstrations; None for their numbers of steps.

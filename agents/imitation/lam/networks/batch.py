@@ -25,8 +25,7 @@ class LamBatch:
 
     Attributes:
         table: Entities before the step.
-        words: Inputs of the encoder of sentences for U different sentences: numbers of words, shape (U, words), or
-            embeddings, shape (U, numbers).
+        words: Numbers of the words of U different sentences, shape (U, words).
         sentences: Number of the sentence of each step, shape (N,).
         mentions: Position of each entity's first mention among the words, shape (N, S); -1 without one.
         robots: Number of the robot, shape (N,).
@@ -97,15 +96,11 @@ def partly_hidden(batch: LamBatch) -> LamBatch:
 def unknown_words(batch: LamBatch, share: float) -> LamBatch:
     """Return a minibatch in which some words are replaced by the unknown word, so that its embedding is trained.
 
-    Embeddings of sentences stay as they are.
-
     Args:
         batch: Minibatch.
         share: Share of the words, at least 0 and less than 1.
     """
     numbers = batch.words
-    if numbers.is_floating_point():
-        return batch
     dropped = torch.rand(numbers.shape, device=numbers.device) < share
     words = torch.where(dropped & (numbers != PADDING) & (numbers != PLACEHOLDER), UNKNOWN, numbers)
     return replace(batch, words=words)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agents.imitation.lam.entities import EntityTable, Schema
-from agents.imitation.lam.language import make_sentence_encoder
+from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
 from agents.imitation.lam.networks.heads import make_head
@@ -39,7 +39,7 @@ class MlpNetwork(ChunkNetwork):
         if schema.cameras:
             raise ValueError(f"the network mlp sees no images, and there are some of {', '.join(schema.cameras)}")
         hidden = TRUNK * sizes.width
-        self.sentences = make_sentence_encoder(sizes.sentence_encoder, sizes.width)
+        self.sentences = Sentences(sizes.width)
         used = torch.arange(max(schema.widths.values())) < torch.tensor(list(schema.widths.values()))[:, None]
         self.register_buffer("columns", used.flatten().nonzero()[:, 0], persistent=False)
         self.first = nn.Linear(int(used.sum()) + sizes.width, hidden)

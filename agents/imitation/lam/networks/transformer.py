@@ -10,7 +10,7 @@ from torch import nn
 
 from agents.imitation.lam.entities import EntityTable, Schema
 from agents.imitation.lam.geometry import PointerHead, RelationLayer, relations
-from agents.imitation.lam.language import make_sentence_encoder
+from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.base import TRUNK, ChunkNetwork, Sizes, layers_before_actions
 from agents.imitation.lam.networks.batch import LamBatch
 from agents.imitation.lam.networks.cameras import CameraTokens
@@ -36,7 +36,7 @@ class LamNetwork(ChunkNetwork):
         self.encoders = nn.ModuleList(nn.Linear(size, width) for size in schema.widths.values())
         self.types = nn.Embedding(1 + len(schema.types), width)
         self.robot = nn.Embedding(1 + len(self.robots), width)
-        self.sentences = make_sentence_encoder(sizes.sentence_encoder, width)
+        self.sentences = Sentences(width)
         self.instruction, self.mention = nn.Linear(width, width), nn.Linear(width, width)
         self.unmentioned = nn.Parameter(torch.zeros(width))
         self.readout = nn.Parameter(0.02 * torch.randn(width))

