@@ -160,7 +160,7 @@ test-adapters: $(ADAPTERS)/.installed ## train agents of other libraries by the 
 	$(BIN)/python -m pytest tests/test_adapters.py
 
 test-language: $(LANGUAGE)/.installed ## test the frozen sentence encoder of lam
-	$(BIN)/python -m pytest tests/agents/lam/test_sentence_encoder.py
+	$(BIN)/python -m pytest tests/agents/lam/test_known_sentences.py
 
 # Installed from a wheel, as users do. Needs Python 3.11 or newer, for the option -P.
 # A selection, for speed: the golden cases run every environment, expert, demonstrator and agent; the others run what
