@@ -136,7 +136,9 @@ class Triangulation(TorchModel[LabeledKeypoints]):
         """Return the logarithm of the standard deviation of keypoints, pixels, shape (N, objects, cameras)."""
         rows = keypoints[..., 2:].flatten(1, 2)
         found = [network(rows[:, number]) for number, network in enumerate(self.networks)]
-        return torch.cat(found, dim=1).reshape(len(rows), *self.shape).clamp(*LOG_STD)
+        low, high = LOG_STD
+        # Clamped values would have no gradient: a network that ends at the smallest one could not learn occlusions.
+        return low + (high - low) * torch.cat(found, dim=1).reshape(len(rows), *self.shape).sigmoid()
 
     def information(self, keypoints: torch.Tensor, tool: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what N observations contribute to the estimate of positions, as information matrices and vectors.

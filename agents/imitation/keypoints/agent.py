@@ -111,7 +111,7 @@ class KeypointAgent(PolicyAgent):
 
     spec = AgentSpec(
         "keypoints",
-        version=2,
+        version=3,
         settings=KeypointSettings,
         budget_unit="epochs",
         takes_run=True,

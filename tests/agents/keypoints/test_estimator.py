@@ -12,8 +12,10 @@ import torch
 from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.estimation.detector import STRIDE, TARGET_STD, KeypointDetector, LabeledImages
 from agents.estimation.scenes import PixelObservations, Scenes, read_scenes
-from agents.estimation.triangulation import LabeledKeypoints, Triangulation, inverse
+from agents.estimation.triangulation import LOG_STD, LabeledKeypoints, Triangulation, inverse
 from agents.imitation.keypoints.estimator import StateEstimator
+from agents.training.loop import LoopSettings, TrainingLoop
+from agents.training.randomness import isolated_rng
 from demos.datasets.reading import episodes_of
 
 from ...conftest import Make
@@ -127,8 +129,10 @@ def exact(scenes: Scenes, std: float) -> tuple[Triangulation, torch.Tensor, torc
     model.fit(scenes)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
+    low, high = LOG_STD
+    share = (np.log(std) - low) / (high - low)
     for network in model.networks:
-        torch.nn.init.constant_(cast(Any, network)[-1].bias, float(np.log(std)))
+        torch.nn.init.constant_(cast(Any, network)[-1].bias, float(np.log(share / (1.0 - share))))
     tool = torch.from_numpy(scenes.tool)
     pixels = model.pixels(torch.from_numpy(scenes.positions), tool)
     return model, torch.cat([pixels, torch.zeros(*pixels.shape[:3], 3)], dim=-1), tool
@@ -154,6 +158,23 @@ def test_keypoints_that_are_not_sure_leave_what_is_known_from_demonstrations(sce
     positions = model.positions(*model.information(keypoints + 30.0, tool)).detach().numpy()
     mean = scenes.positions.mean(axis=0)
     assert np.abs(positions - mean).max() < 0.5 * np.abs(scenes.positions - mean).max()
+
+
+def test_a_network_that_is_sure_of_all_keypoints_still_learns_which_are_occluded() -> None:
+    with isolated_rng(0):
+        model = Triangulation(1, 1)
+    torch.nn.init.constant_(cast(Any, model.networks[0])[-1].bias, -8.0)
+    is_hidden = torch.arange(200) % 4 == 0
+    keypoints = torch.zeros(200, 1, 1, 5)
+    keypoints[:, 0, 0, 2] = torch.where(is_hidden, 0.7, 1.5)
+    pixels = torch.where(is_hidden, 10.0, 0.1)[:, None, None, None].expand(-1, 1, 1, 2)
+    assert float(model.log_std(keypoints).detach().max().exp()) < 0.4
+    loop = TrainingLoop(model, LabeledKeypoints(keypoints, pixels), LoopSettings(300, 50, 0.01), seed=0)
+    while not loop.is_done:
+        loop.epoch()
+    found = loop.result().log_std(keypoints).exp()
+    assert found[is_hidden].min() > 7.0
+    assert found[~is_hidden].max() < 0.6
 
 
 def test_positions_over_time_are_those_of_a_kalman_filter(scenes: Scenes, env: Any) -> None:
