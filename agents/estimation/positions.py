@@ -45,9 +45,11 @@ class PositionEstimator(nn.Module):
         ends = np.cumsum(scenes.lengths)
         episodes = np.split(scenes.positions.astype(np.float64), ends[:-1])
         motion = np.concatenate([np.diff(each, axis=0) for each in episodes])
+        # An object that is absent does not move.
+        motion, is_known = np.nan_to_num(motion), np.maximum((~np.isnan(motion)).sum(axis=0), 1)
         moves = np.linalg.norm(motion, axis=2, keepdims=True) > MOTION_THRESHOLD
         moving = (motion**2 * moves).sum(axis=0) / np.maximum(moves.sum(axis=0), 1)
-        variance = np.maximum(moving, (motion**2).mean(axis=0))
+        variance = np.maximum(moving, (motion**2).sum(axis=0) / is_known)
         precision = 1.0 / np.maximum(variance, MIN_MOTION**2)
         self.get_buffer("motion_precision").copy_(torch.from_numpy(precision))
 

@@ -24,11 +24,15 @@ from lam_envs.observation.features import DEPTH_SUFFIX, Layout
 
 POSITION = "/position"
 """End of the names of features that are positions."""
+PRESENT = "/present"
+"""End of the names of flags that say whether an object is there."""
 TOOL = "tool/position"
+ABSENT = 0.5
+"""Objects whose flag is at most this are not there."""
 OFFSET = "tool_length_offset"
 """Keyword of an environment whose tool is longer than the robot knows."""
 RENDERED_EVERY = 2
-"""Every second step is rendered to find occlusions."""
+"""By default, every second step is rendered to find occlusions."""
 OCCLUSION_QUANTILE, OCCLUSION_MARGIN = 0.02, 0.03
 """An object is occluded where something is in front of its center by more than its own surface is (this quantile of
 the distances), plus this distance, meters."""
@@ -94,11 +98,11 @@ class Scenes:
 
     Attributes:
         states: Observations with ``obs="state"``, without noise, shape (N, features).
-        positions: Positions of the objects, meters, shape (N, objects, 3).
+        positions: Positions of the objects, meters, shape (N, objects, 3); NaN for an object that is not there.
         tool: Position of the tool, meters, shape (N, 3).
         pixels: Column and row of each object's position in the image of each camera, shape (N, cameras, objects, 2);
-            NaN where it is occluded or outside the image, and in the steps that are not rendered.
-        rendered: Numbers of the steps that were rendered to find occlusions: every second step of an episode.
+            NaN where it is not there, occluded or outside the image, and in the steps that are not rendered.
+        rendered: Numbers of the steps that were rendered to find occlusions.
         poses: Poses of the cameras in the world, shape (N, cameras, 4, 4); see ``env.unwrapped.camera_matrices``.
         intrinsics: Intrinsics of the cameras, pixels, shape (cameras, 3, 3): their means.
         lengths: Number of steps of each episode.
@@ -127,7 +131,12 @@ class _Step:
 
 
 def read_scenes(
-    data: DemonstrationData, observed: PixelObservations, idle_steps: int | None = None, *, progress: bool = False
+    data: DemonstrationData,
+    observed: PixelObservations,
+    idle_steps: int | None = None,
+    *,
+    rendered_every: int = RENDERED_EVERY,
+    progress: bool = False,
 ) -> Scenes:
     """Compute the scenes of demonstrations from the states of the simulator that are recorded with them.
 
@@ -135,6 +144,7 @@ def read_scenes(
         data: Demonstrations with images.
         observed: Observations of their environment.
         idle_steps: Leave out steps that are more than this many after success; None for all steps.
+        rendered_every: One of so many steps is rendered to find occlusions.
         progress: Show a progress bar.
 
     Raises:
@@ -152,10 +162,10 @@ def read_scenes(
                     f"simulator (info {STATE!r}), which the estimation of positions learns from: collect it with "
                     "demos collect"
                 )
-            steps += _scenes(environments[facts.dataset], episode, length, observed)
+            steps += _scenes(environments[facts.dataset], episode, length, observed, rendered_every)
     stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}
     starts = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
-    rendered = np.flatnonzero((np.arange(len(steps)) - starts) % RENDERED_EVERY == 0)
+    rendered = np.flatnonzero((np.arange(len(steps)) - starts) % rendered_every == 0)
     return Scenes(
         **{**stacked, "pixels": _visible(stacked["pixels"]), "intrinsics": stacked["intrinsics"].mean(axis=0)},
         rendered=rendered,
@@ -198,16 +208,24 @@ def _state_env(dataset: minari.MinariDataset, observed: PixelObservations, stack
     return own
 
 
-def _scenes(env: ManipulationEnv, episode: Episode, length: int, observed: PixelObservations) -> Iterator[_Step]:
+def _scenes(
+    env: ManipulationEnv, episode: Episode, length: int, observed: PixelObservations, rendered_every: int
+) -> Iterator[_Step]:
     """Yield the scenes of the first steps of an episode."""
+    flags = {name: name.removesuffix(POSITION) + PRESENT for name in observed.objects}
     for number, recorded in enumerate(episode.infos[STATE][:length]):
         env.set_state(recorded)
         features = env.features()
-        points = np.stack([features[name] for name in observed.objects])
+        points = np.stack(
+            [
+                features[name] if float(np.max(features.get(flags[name], 1.0))) > ABSENT else np.full(3, np.nan)
+                for name in observed.objects
+            ]
+        )
         matrices, pixels = [], []
         for camera, (height, width) in observed.cameras.items():
             matrices.append(env.camera_matrices(width, height)[camera])
-            if number % RENDERED_EVERY == 0:
+            if number % rendered_every == 0:
                 depth = env.camera_images([camera], width, height)[camera + DEPTH_SUFFIX][..., 0]
                 pixels.append(_projected(matrices[-1], depth, points))
             else:

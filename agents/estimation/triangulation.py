@@ -34,7 +34,7 @@ class LabeledKeypoints:
     Attributes:
         keypoints: Keypoints, shape (N, objects, cameras, 5).
         pixels: Column and row where each camera would see each object, shape (N, objects, cameras, 2); they may be
-            outside the image.
+            outside the image. NaN for an object that is not there.
     """
 
     keypoints: torch.Tensor
@@ -94,13 +94,13 @@ class Triangulation(TorchModel[LabeledKeypoints]):
         chosen = np.where(is_on_hand[:, None], offsets.mean(axis=0), centers.mean(axis=0))
         first, _, last = np.linalg.svd(scenes.poses[:, :, :3, :3].astype(np.float64).mean(axis=0))
         first[..., 2] *= np.sign(np.linalg.det(first @ last))[:, None]
-        spread = np.maximum(scenes.positions.std(axis=0), MIN_SPREAD)
+        spread = np.maximum(np.nanstd(scenes.positions, axis=0), MIN_SPREAD)
         for name, values in (
             ("centers", chosen),
             ("is_on_hand", is_on_hand[:, None].astype(np.float64)),
             ("rotations", first @ last),  # the rotation that is closest to the mean
             ("intrinsics", scenes.intrinsics),
-            ("mean", scenes.positions.mean(axis=0)),
+            ("mean", np.nanmean(scenes.positions, axis=0)),
             ("precision", 1.0 / spread**2),
         ):
             self.get_buffer(name).copy_(torch.from_numpy(np.asarray(values)))
@@ -185,7 +185,9 @@ class Triangulation(TorchModel[LabeledKeypoints]):
         """Return the mean negative log-likelihood of pixels around keypoints, without its constant; shape ()."""
         log_std = self.log_std(batch.keypoints)
         squares = (batch.keypoints[..., :2] - batch.pixels).square().sum(dim=-1)
-        loss = (0.5 * squares * (-2.0 * log_std).exp() + 2.0 * log_std).mean()
+        is_known = ~squares.isnan()
+        losses = 0.5 * torch.where(is_known, squares, 0.0) * (-2.0 * log_std).exp() + 2.0 * log_std
+        loss = losses[is_known].sum() / is_known.sum().clamp(min=1)
         return loss, {"negative log-likelihood": loss}
 
     @property

@@ -34,6 +34,10 @@ class StagedTraining:
         self._number = 0
         self._epochs = 0
 
+    def state(self) -> State:
+        """Return the state to resume from when all networks are trained."""
+        return {"finished": self._finished, "loop": None}
+
     def train(
         self,
         part: str,

@@ -77,6 +77,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "lam, one perceptron": ("lam", "LamTable-v0", {"instruct": True}, {**LAM, "network": "mlp"}),
     "lam, flow": ("lam", "LamPush-v0", {"instruct": True}, {**LAM, "head": "flow"}),
     "lam, images": ("lam", "LamGraspPixels-v0", {**PIXELS, "instruct": True}, LAM),
+    "lam, objects": (
+        "lam", "LamTablePixels-v0", {**PIXELS, "instruct": True}, {**LAM, "find_objects": True, "executed_actions": 1}
+    ),
     "lam, without language": ("lam", "LamGrasp-v0", {"instruct": True}, {**LAM, "use_instruction": False}),
 }  # fmt: skip
 """Agent, environment, keywords and settings."""
@@ -104,7 +107,7 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
 VARIANTS = (
     "bc, images", "bc, goals, ensemble", "bco", "dagger", "hg-dagger", "gail", "airl", "dqn", "sqil",
     "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise", "keypoints", "lam, features alone",
-    "lam, one perceptron", "lam, flow", "lam, images", "lam, without language",
+    "lam, one perceptron", "lam, flow", "lam, images", "lam, objects", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
 

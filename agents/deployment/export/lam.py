@@ -9,7 +9,7 @@ import torch
 from agents.deployment.export.graph import Graph, Port
 from agents.deployment.export.sequences import MEMORY, NOISE
 from agents.imitation.lam.language import PLACEHOLDER
-from agents.imitation.lam.policy import LamPolicy
+from agents.imitation.lam.policy import CHUNK, LEFT, LamPolicy
 from agents.policies.encoders.instructions import MAX_WORDS
 from agents.types import JsonObject, Space, State, Tensors
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY
@@ -60,12 +60,13 @@ class LamGraph(Graph):
 
     @property
     def memory(self) -> tuple[Port, ...]:
-        """Inputs for the rest of a chunk, if several of its actions are executed."""
+        """Inputs for the rest of a chunk, if several of its actions are executed, and for what images showed."""
+        known = self.policy.initial_memory(1)
         if self.policy.executed == 1:
-            return ()
+            known = {name: values for name, values in known.items() if name not in (CHUNK, LEFT)}
         return tuple(
             Port(MEMORY + name, tuple(values.shape[1:]), str(values.dtype).removeprefix("torch."), "memory")
-            for name, values in self.policy.initial_memory(1).items()
+            for name, values in known.items()
         )
 
     @property

@@ -12,7 +12,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations, Transi
 from agents.data.features import NamedFeatures
 from agents.data.spaces import parts_of
 from agents.estimation.detector import LabeledImages
-from agents.estimation.scenes import PixelObservations, Scenes, read_scenes
+from agents.estimation.scenes import PRESENT, PixelObservations, Scenes, read_scenes
 from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.imitation.keypoints.policy import KeypointPolicy
@@ -37,8 +37,6 @@ from agents.types import Env
 from lam_envs.observation.features import ROBOT_KEY
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
-PRESENT = "/present"
-"""End of the names of features of objects that may be absent."""
 IMAGE_SETTINGS = ENCODER_SETTINGS | {"image_readout", "image_shift", "share_image_encoder"}
 """Settings of the learners that are about images."""
 

@@ -16,6 +16,9 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
+from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.object_training import estimated, train_objects
+from agents.imitation.lam.objects import ObjectEstimator
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.imitation.lam.saved_model import model_description, read_model
@@ -32,7 +35,8 @@ from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import save_agent
 from agents.training.settings import check_budget, check_seed
-from agents.types import Env, JsonObject
+from agents.training.staged import StagedTraining
+from agents.types import Env, JsonObject, State
 
 REPLAYED = "replay of "
 """Beginning of the name of a group of sources that a model has learned from before."""
@@ -71,7 +75,8 @@ class Lam(PolicyAgent):
     policy: LamPolicy
 
     def __init__(self, env: Env, **settings: Any) -> None:
-        self._interface = Interface.of(env)
+        find_objects = bool(settings.get("find_objects", False))
+        self._interface = Interface.of(env, find_objects=find_objects)
         self.controls: tuple[str, ...] = (self._interface.control,)
         super().__init__(env, **settings)
 
@@ -80,6 +85,8 @@ class Lam(PolicyAgent):
         interface = self._interface
         make = self.settings.network_class
         schema = new_schema([interface.layout], self.settings).with_images([interface.images])
+        if interface.seen is not None:
+            schema = replace(schema, found=interface.seen.keys)
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return policy_in(interface, network, self.settings)
 
@@ -109,8 +116,14 @@ class Lam(PolicyAgent):
             ValueError: A dataset has no named features, or cannot be mirrored; no environment; the budget is below 1
                 or the seed negative; or the training diverged.
         """
-        sources = read_sources(_datasets(demonstrations), self.settings.idle_steps)
-        self._train(sources, _environments(env), run or Run(progress=progress), seed=seed, budget=budget)
+        run = run or Run(progress=progress)
+        sources = self._read(_datasets(demonstrations), run)
+        self._train(sources, _environments(env), run, seed=seed, budget=budget)
+
+    def _read(self, datasets: Sequence[minari.MinariDataset], run: Run) -> list[Source]:
+        """Read demonstrations."""
+        settings = self.settings
+        return read_sources(datasets, settings.idle_steps, find_objects=settings.find_objects, progress=run.progress)
 
     @classmethod
     def finetune(
@@ -160,7 +173,8 @@ class Lam(PolicyAgent):
         agent = cls(environments[0], **{**model.settings, **settings})
         agent.settings.check_structure(LamSettings(**model.settings))
         given = _datasets(demonstrations)
-        read = read_sources([*given, *replay], agent.settings.idle_steps)
+        run = run or Run()
+        read = agent._read([*given, *replay], run)
         sources, known = read[: len(given)], read[len(given) :]
         weights = agent.settings.shares or {}
         old = [replace(each, group=f"{REPLAYED}{each.group}") for each in known]
@@ -174,9 +188,7 @@ class Lam(PolicyAgent):
             "replay_share": replay_share,
         }
         agent.controls, agent.policy.network = model.controls, model.network
-        agent._train(
-            [*sources, *old], environments, run or Run(), seed=seed, budget=budget, shares=shares, further=further
-        )
+        agent._train([*sources, *old], environments, run, seed=seed, budget=budget, shares=shares, further=further)
         return agent
 
     def _train(
@@ -209,11 +221,14 @@ class Lam(PolicyAgent):
         self.controls = tuple(sorted({*controls, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
-        if self.settings.mirror:
-            sources = [*sources, *(each.mirrored() for each in sources if each.can_be_mirrored)]
-        with run.training(self.spec.name, epochs, "epochs"), isolated_rng(seed):
-            interfaces = [Interface.of(each) for each in environments]
-            mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start)
+        stages = self._stages(sources, start)
+        with run.training(self.spec.name, stages + epochs, "epochs"), isolated_rng(seed):
+            restored = run.restored()
+            sources, objects, training = self._with_objects(sources, start, run, seed, restored)
+            if self.settings.mirror:
+                sources = [*sources, *(each.mirrored() for each in sources if each.can_be_mirrored)]
+            interfaces = [self._interface_of(each) for each in environments]
+            mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start, objects=objects)
             known = [*(source.interface for source in sources), *interfaces]
             with_images = next((each for each in known if each.images), known[0])
             policy = policy_in(with_images, network, self.settings)
@@ -223,29 +238,65 @@ class Lam(PolicyAgent):
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)
-            state = run.restored()
+            state = restored if training is None or restored is None else restored.get("policy")
             if state is not None:
                 loop.restore(state)
             with processes(run.processes, run_worker, lambda: WorkerInput(fit, loop.state())) as group:
                 loop.share(group)
                 while not loop.is_done:
-                    self._epoch(loop, run, environments)
+                    self._epoch(loop, run, environments, stages, training)
             self.policy = loop.result()
 
-    def _epoch(self, loop: TrainingLoop[LamPolicy], run: Run, environments: Sequence[Env]) -> None:
+    def _epoch(
+        self,
+        loop: TrainingLoop[LamPolicy],
+        run: Run,
+        environments: Sequence[Env],
+        before: int,
+        training: StagedTraining | None,
+    ) -> None:
         """Train for an epoch; log it, evaluate the policy and write a checkpoint if they are due."""
         loop.epoch()
         loop.check_finite(self.spec.name)
         self.policy = loop.policy
         by_group = {f"loss/{group}": loss for group, loss in loop.group_losses.items()}
-        run.log_to_tensorboard(loop.epochs_done, loop.logs | by_group)
+        done = before + loop.epochs_done
+        run.log_to_tensorboard(done, loop.logs | by_group)
         # The loss of one minibatch is noisy: the progress bar shows the mean.
         if loop.mean_loss is not None:
-            run.log(loop.epochs_done, **{"mean loss": loop.mean_loss})
+            run.log(done, **{"mean loss": loop.mean_loss})
         with loop.averaged() as acting:
-            policies = [policy_in(Interface.of(each), acting.network, self.settings) for each in environments]
-            run.evaluate_each(policies, environments, loop.epochs_done)
-        run.checkpoint(loop.state)
+            policies = [policy_in(self._interface_of(each), acting.network, self.settings) for each in environments]
+            run.evaluate_each(policies, environments, done)
+        run.checkpoint(lambda: loop.state() if training is None else training.state() | {"policy": loop.state()})
+
+    def _interface_of(self, env: Env) -> Interface:
+        """Return the interface of an environment."""
+        return Interface.of(env, find_objects=self.settings.find_objects)
+
+    def _stages(self, sources: Sequence[Source], start: ChunkNetwork | None) -> int:
+        """Return the number of epochs before those of the network, which train the estimator of objects."""
+        settings = self.settings
+        is_trained = start is not None and start.objects is not None
+        if is_trained or all(each.scenes is None for each in sources):
+            return 0
+        return settings.detector_epochs + 2 * settings.uncertainty_epochs
+
+    def _with_objects(
+        self, sources: Sequence[Source], start: ChunkNetwork | None, run: Run, seed: int, restored: State | None
+    ) -> tuple[list[Source], ObjectEstimator | None, StagedTraining | None]:
+        """Return sources with estimated states, and the estimator and its training if it is trained here."""
+        seen = [each for each in sources if each.scenes is not None]
+        others = [each for each in sources if each.scenes is None]
+        if not seen:
+            return list(sources), None, None
+        if start is not None and start.objects is not None:
+            return [*estimated(seen, start.objects), *others], None, None
+        names = sorted({name for each in seen if each.interface.seen for name in each.interface.seen.keys})
+        cameras = new_schema((), self.settings).with_images(each.interface.images for each in seen).cameras
+        objects = ObjectEstimator(cameras, names)
+        training = StagedTraining(self.spec.name, run, seed, restored)
+        return [*train_objects(seen, objects, self.settings, training), *others], objects, training
 
     def _record(
         self,

@@ -84,6 +84,7 @@ class Schema:
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
         masked_features: Features that the table does not hold, such as ``tool/velocity``.
+        found: Names of the objects whose positions are estimated from images.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
@@ -92,6 +93,7 @@ class Schema:
     by_name: bool = False
     cameras: Mapping[str, Shape] = field(default_factory=dict)
     masked_features: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -133,6 +135,7 @@ class Schema:
             self.by_name,
             self.cameras,
             self.masked_features,
+            self.found,
         )
 
     def with_images(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
@@ -167,6 +170,7 @@ class Schema:
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
             **({"masked_features": list(self.masked_features)} if self.masked_features else {}),
+            **({"found": list(self.found)} if self.found else {}),
             **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
 
@@ -185,16 +189,16 @@ class Schema:
             counts = {kind: int(content["counts"][kind]) for kind in sizes}
             types = tuple(str(word) for word in content["types"])
             cameras = parse_shapes(content.get("cameras", {}))
-            masked = tuple(str(name) for name in content.get("masked_features", ()))
+            masked, named = (tuple(map(str, content.get(part, ()))) for part in ("masked_features", "found"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
         by_name = content.get("by_name") is True
-        made = cls(sizes, counts, types, by_name, cameras, masked)
+        made = cls(sizes, counts, types, by_name, cameras, masked, named)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes
             or min(numbers) < 1
-            or sum(counts.values()) > MAX_ENTITIES
+            or max(sum(counts.values()), len(named)) > MAX_ENTITIES
             or max(made.widths.values()) > MAX_NUMBERS
         ):
             raise ValueError(
@@ -241,6 +245,7 @@ class EntityReader(nn.Module):
     Args:
         layout: Layout of the observations.
         schema: Rows and columns of the table.
+        unknown: Features of the layout that the observations do not hold: they count as absent.
 
     Raises:
         ValueError: The layout has an entity or a quantity that the schema does not have, or too many of a kind.
@@ -252,11 +257,12 @@ class EntityReader(nn.Module):
         objects: Names of objects, such as ``red_cube``.
     """
 
-    def __init__(self, layout: Layout, schema: Schema) -> None:
+    def __init__(self, layout: Layout, schema: Schema, unknown: Collection[str] = ()) -> None:
         super().__init__()
         self.names: list[str | None] = []
         found = schema.entities(layout)
         _check(found, schema)
+        found = [_without(entity, unknown) for entity in found]
         width = max(schema.widths.values())
         blank = layout.size  # column of zeros that is added to observations
         rows, flags, present, types = [], [], [], []
@@ -319,6 +325,12 @@ class EntityReader(nn.Module):
             physical[:, self.get_buffer(f"{ROTATION}_at")],
             self.get_buffer("types_at").expand(count, -1),
         )
+
+
+def _without(entity: Entity, unknown: Collection[str]) -> Entity:
+    """Return an entity without some features."""
+    columns = {name: held for name, held in entity.columns.items() if f"{entity.name}/{name}" not in unknown}
+    return replace(entity, columns=columns)
 
 
 def _check(found: Sequence[Entity], schema: Schema) -> None:

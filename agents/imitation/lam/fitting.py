@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import Mixture, Source
 from agents.imitation.lam.networks.base import ChunkNetwork
+from agents.imitation.lam.objects import ObjectEstimator
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.settings import LamSettings
 from agents.imitation.lam.transfer import transfer
@@ -61,6 +62,7 @@ def prepare(
     *,
     seed: int,
     start: ChunkNetwork | None = None,
+    objects: ObjectEstimator | None = None,
 ) -> tuple[Mixture, ChunkNetwork]:
     """Return the examples of a training, and a network that knows their entities, robots and words.
 
@@ -70,6 +72,7 @@ def prepare(
         interfaces: Environments whose entities it has to know, too.
         seed: Seeds the choice of steps that the normalizer is fitted to.
         start: Network that has the first weights; None for a training from scratch.
+        objects: Trained estimator of the positions of objects; None without one, or for that of ``start``.
 
     Raises:
         ValueError: No environment has one of the masked features; or an environment has images, and nothing to learn
@@ -89,6 +92,8 @@ def prepare(
     schema = new_schema((), settings) if start is None else start.schema
     schema = schema.including(each.layout for each in known_interfaces)
     schema = schema.with_images(each.images for each in known_interfaces)
+    if objects is not None:
+        schema = replace(schema, found=objects.names)
     known = () if start is None else start.robots
     robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
     action_size = max(each.action_size for each in known_interfaces)
@@ -99,6 +104,8 @@ def prepare(
     network.fit(mixture.tables(np.random.default_rng(seed)))
     if start is not None:
         transfer(start, network)
+    if objects is not None and network.objects is not None:
+        network.objects.load_state_dict(objects.state_dict())
     network.sentences.extend(mixture.parsed)
     mixture.fit_words(network.sentences.numbers(mixture.parsed))
     if network.known_sentences is not None:

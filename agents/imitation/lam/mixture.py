@@ -13,6 +13,7 @@ import torch
 
 from agents.data.demonstrations import IN_MEMORY_BYTES, DemonstrationData, MappedObservations
 from agents.data.symmetry import layout_symmetry
+from agents.estimation.scenes import PixelObservations, Scenes, read_scenes
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
 from agents.imitation.lam.known_sentences import without_names
 from agents.imitation.lam.language import ParsedSentence, mirrored_sentence, parse
@@ -29,6 +30,8 @@ from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instructio
 
 SMALL_SCENE = 6
 """Most entities, counted together, of different scenes whose steps share minibatches."""
+RENDERED_EVERY = 4
+"""One of so many steps is rendered to find objects that are hidden."""
 NORMALIZER_STEPS = 2000
 """Steps of each source that the normalizer is fitted to."""
 
@@ -51,6 +54,7 @@ class Source:
         episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
         images: Images of the steps; None without images.
+        scenes: Positions of objects, in images in which they are to be found; None otherwise.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Source:
     episodes: int
     checksum: str
     images: Frames | None = None
+    scenes: Scenes | None = None
 
     @property
     def can_be_mirrored(self) -> bool:
@@ -97,7 +102,13 @@ class Source:
         return replace(self, observations=features, actions=actions, sentences=sentences)
 
 
-def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDLE_STEPS) -> list[Source]:
+def read_sources(
+    datasets: Sequence[minari.MinariDataset],
+    idle_steps: int = IDLE_STEPS,
+    *,
+    find_objects: bool = False,
+    progress: bool = False,
+) -> list[Source]:
     """Read the demonstrations of several datasets.
 
     Observations stay in their files if they and those that are already in memory, with their mirror images, have more
@@ -106,6 +117,8 @@ def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDL
     Args:
         datasets: Datasets.
         idle_steps: Steps after success to learn from.
+        find_objects: Also read the positions of objects in images, from the recorded states of the simulator.
+        progress: Show a progress bar.
 
     Raises:
         ValueError: See :func:`read_source`.
@@ -113,14 +126,19 @@ def read_sources(datasets: Sequence[minari.MinariDataset], idle_steps: int = IDL
     sources: list[Source] = []
     free = IN_MEMORY_BYTES
     for dataset in datasets:
-        sources.append(read_source(dataset, idle_steps, free))
+        sources.append(read_source(dataset, idle_steps, free, find_objects=find_objects, progress=progress))
         copies = 2 if sources[-1].can_be_mirrored else 1
         free = max(free - copies * sources[-1].in_memory_bytes, 0)
     return sources
 
 
 def read_source(
-    dataset: minari.MinariDataset, idle_steps: int = IDLE_STEPS, in_memory_bytes: int = IN_MEMORY_BYTES
+    dataset: minari.MinariDataset,
+    idle_steps: int = IDLE_STEPS,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+    *,
+    find_objects: bool = False,
+    progress: bool = False,
 ) -> Source:
     """Read the demonstrations of a dataset.
 
@@ -129,14 +147,21 @@ def read_source(
         idle_steps: Steps after success to learn from.
         in_memory_bytes: Observations stay in their files if they have more bytes than this. The features of datasets
             with images are small, and always in memory.
+        find_objects: Also read the positions of objects in images, from the recorded states of the simulator.
+        progress: Show a progress bar.
 
     Raises:
         ValueError: Its observations are not features, or its actions not continuous.
     """
     env = make_env(dataset)
-    interface, task = Interface.of(env), part_name(env, "task")
-    env.close()
+    interface, task = Interface.of(env, find_objects=find_objects), part_name(env, "task")
     data = DemonstrationData(dataset, in_memory_bytes=in_memory_bytes)
+    scenes = None
+    if interface.seen is not None:
+        observed = PixelObservations.of(env)
+        scenes = read_scenes(data, observed, idle_steps, rendered_every=RENDERED_EVERY, progress=progress)
+        observed.env.close()
+    env.close()
     is_mapped = not (data.is_in_memory or interface.images)
     observations, actions, ends, sentences, rows = [], [], [], [], []
     total = before = 0
@@ -168,6 +193,7 @@ def read_source(
         len(data.episodes),
         data.checksum,
         _frames(data, list(interface.images), numbers) if interface.images else None,
+        scenes,
     )
 
 
@@ -238,10 +264,10 @@ class Mixture:
         layouts: list[Any] = []
         known: dict[tuple[str, int], int] = {}
         for source in sources:
-            features = source.interface.layout.features
+            features = (source.interface.layout.features, source.interface.unknown)
             if features not in layouts:
                 layouts.append(features)
-                self._readers.append(EntityReader(source.interface.layout, schema))
+                self._readers.append(source.interface.reader(schema))
             reader = layouts.index(features)
             self._reader_of_source.append(reader)
             numbers = []

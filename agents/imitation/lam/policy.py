@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from gymnasium import spaces
 from agents.data.cameras import Shape, format_shapes
 from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
-from agents.imitation.lam.entities import EntityReader, EntityTable
+from agents.estimation.scenes import PixelObservations
+from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
 from agents.imitation.lam.known_sentences import Understood
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
@@ -27,6 +29,7 @@ from agents.imitation.lam.networks.batch import (
 from agents.imitation.lam.networks.cameras import Images, shifted_at_random
 from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
+from agents.imitation.lam.objects import SceneReader, SeenObjects
 from agents.policies.encoders.images import ImageEncoder
 from agents.policies.encoders.instructions import UNKNOWN_SHARE
 from agents.policies.torch_policy import TorchPolicy
@@ -42,6 +45,8 @@ CARTESIAN = ("ee", "ee_yaw")
 """Controls whose actions move the tool along x, y and z."""
 CACHED_SENTENCES = 512
 """Sentences that a policy parses once."""
+CHUNK, LEFT = "chunk", "left"
+"""Names of the rest of a chunk, and of the number of its actions to execute, in the memory of a policy."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Interface:
         control: Name of the control.
         lacks_instruction: True if only an instruction specifies the goal, and the observations have none.
         images: Shape of the images of each camera; empty without images.
+        seen: Objects whose positions are estimated from images, in an environment whose layout is that of the state;
+            None for an environment whose layout is that of its observations.
     """
 
     observation_space: Space
@@ -65,10 +72,15 @@ class Interface:
     control: str
     lacks_instruction: bool
     images: Mapping[str, Shape] = field(default_factory=dict)
+    seen: SeenObjects | None = None
 
     @classmethod
-    def of(cls, env: Env) -> Interface:
+    def of(cls, env: Env, *, find_objects: bool = False) -> Interface:
         """Return the interface of an environment.
+
+        Args:
+            env: Environment.
+            find_objects: Estimate the positions of objects, if there are images.
 
         Raises:
             ValueError: It has no named features, or its actions are not continuous.
@@ -92,7 +104,21 @@ class Interface:
             )
         task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
         lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)
-        return cls(env.observation_space, env.action_space, layout, robot, control, lacks, images)
+        made = cls(env.observation_space, env.action_space, layout, robot, control, lacks, images)
+        if not (images and find_objects):
+            return made
+        observed = PixelObservations.of(env)
+        observed.env.close()
+        return replace(made, layout=observed.state, seen=SeenObjects.of(observed, task))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Features of the layout that are neither observed nor estimated."""
+        return () if self.seen is None else self.seen.unknown(self.layout)
+
+    def reader(self, schema: Schema) -> EntityReader:
+        """Return the layer that reads the entities of the environment."""
+        return EntityReader(self.layout, schema, self.unknown)
 
     @property
     def action_size(self) -> int:
@@ -142,7 +168,11 @@ class LamPolicy(TorchPolicy[LamBatch]):
         self.network, self.executed, self.decay = network, executed, decay
         self.use_instruction, self.image_shift = use_instruction, image_shift
         self.word_dropout = word_dropout
-        self.reader = EntityReader(interface.layout, network.schema).to(self.device)
+        self.reader = interface.reader(network.schema).to(self.device)
+        self.scene: SceneReader | None = None
+        if interface.seen is not None:
+            known = network.schema.found
+            self.scene = SceneReader(interface.layout, interface.seen, known).to(self.device)
         self.interface = interface
         if interface.action_size > network.action_size:
             raise ValueError(
@@ -191,17 +221,30 @@ class LamPolicy(TorchPolicy[LamBatch]):
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: the rest of a chunk, and how much of it is to be executed."""
         shape = (count, self.network.sizes.actions, self.network.action_size)
+        objects = self.network.objects
+        estimated = {} if self.scene is None or objects is None else objects.initial_memory(count, self.device)
         return {
-            "chunk": torch.zeros(shape, device=self.device),
-            "left": torch.zeros(count, dtype=torch.int64, device=self.device),
+            CHUNK: torch.zeros(shape, device=self.device),
+            LEFT: torch.zeros(count, dtype=torch.int64, device=self.device),
+            **estimated,
         }
+
+    def _with_state(self, observation: Tensors, memory: State) -> tuple[Tensors, State]:
+        """Return observations with estimated states in place of the features of the robot, and the memory of it."""
+        objects = self.network.objects
+        if self.scene is None or objects is None:
+            return observation, {}
+        key = self.interface.features_key
+        state, following = self.scene.estimate(objects, observation, key, memory)
+        return {**cast("dict[str, torch.Tensor]", observation), key: state}, following
 
     def predict_action(
         self, observation: Tensors, memory: Memory = None, *, deterministic: bool = True
     ) -> tuple[torch.Tensor, Memory]:
         """Return the next action of each row's chunk, shape (N, numbers), and the memory."""
         assert memory is not None  # noqa: S101  (initial_memory is never None)
-        chunk, left = memory["chunk"], memory["left"]
+        observation, estimated = self._with_state(observation, memory)
+        chunk, left = memory[CHUNK], memory[LEFT]
         needed = left == 0
         if bool(needed.any()):
             chunk, left = chunk.clone(), left.clone()
@@ -209,7 +252,8 @@ class LamPolicy(TorchPolicy[LamBatch]):
             is_drawn = self.noise_shape is not None and not deterministic
             chunk[needed] = self.network(batch, torch.randn_like(batch.actions) if is_drawn else None)
             left[needed] = self.executed
-        return self._executed(chunk, left)
+        action, following = self._executed(chunk, left)
+        return action, {**following, **estimated}
 
     def step(
         self,
@@ -232,16 +276,21 @@ class LamPolicy(TorchPolicy[LamBatch]):
             noise: Noise of the head ``flow``, shape (N, K, A); by default zeros.
             images: Images by camera, in an environment that has them.
         """
-        needed = memory["left"] == 0
-        batch = replace(self._batch(self.reader(features), words, mentions), images=images)
+        needed = memory[LEFT] == 0
+        key = self.interface.features_key
+        seen, estimated = self._with_state({key: features, **(images or {})}, memory)
+        state = cast("dict[str, torch.Tensor]", seen)[key]
+        shown = images if self.scene is None else None
+        batch = replace(self._batch(self.reader(state), words, mentions), images=shown)
         planned = self.network(batch, noise)
-        chunk = torch.where(needed[:, None, None], planned, memory["chunk"])
-        return self._executed(chunk, torch.where(needed, self.executed, memory["left"]))
+        chunk = torch.where(needed[:, None, None], planned, memory[CHUNK])
+        action, following = self._executed(chunk, torch.where(needed, self.executed, memory[LEFT]))
+        return action, {**following, **estimated}
 
     def _executed(self, chunk: torch.Tensor, left: torch.Tensor) -> tuple[torch.Tensor, State]:
         """Return the first action of each row's chunk, and the memory after it."""
         action = gripper_last(chunk[:, 0, : self.interface.action_size])
-        following: State = {"chunk": torch.cat([chunk[:, 1:], chunk[:, -1:]], dim=1), "left": left - 1}
+        following: State = {CHUNK: torch.cat([chunk[:, 1:], chunk[:, -1:]], dim=1), LEFT: left - 1}
         return action, following
 
     def batch_of(self, observation: Tensors, rows: torch.Tensor) -> LamBatch:
@@ -256,7 +305,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         found = [self.tokens(each) for each in encoded]
         words, mentions = (torch.stack(each).to(self.device) for each in zip(*found, strict=True))
         batch = self._batch(table, words, mentions)
-        if not self.interface.images:
+        if not self.interface.images or self.scene is not None:
             return batch
         return replace(batch, images={camera: parts[camera][rows] for camera in self.interface.images})
 
@@ -330,6 +379,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
     def _single(self, observation: Observation) -> LamBatch:
         """Return the inputs of the network for one observation without a batch axis."""
         seen = tree_map(lambda values: torch.as_tensor(np.asarray(values)[None], device=self.device), observation)
+        seen, _ = self._with_state(seen, self.initial_memory(1))
         return self.batch_of(seen, torch.ones(1, dtype=torch.bool, device=self.device))
 
     def _transformer(self) -> LamNetwork:

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from agents.estimation.training import EstimatorSettings
 from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
 from agents.imitation.lam.networks.heads import HeadName
 from agents.imitation.lam.networks.mlp import MlpNetwork
@@ -33,16 +34,17 @@ STRUCTURE = (
     "image_readout",
     "match_sentences",
     "masked_features",
+    "find_objects",
 )
 """Settings that decide which weights a network has."""
 
 
-class LamSettings(ChunkSettings, PretrainedEncoderSettings):
+class LamSettings(ChunkSettings, PretrainedEncoderSettings, EstimatorSettings):
     """Settings of the network and its training."""
 
     later: ClassVar[frozenset[str]] = ENCODER_SETTINGS | {
         "network", "precision", "head", "image_readout", "image_shift", "idle_steps", "match_sentences",
-        "masked_features", "shares", "word_dropout",
+        "masked_features", "shares", "word_dropout", "find_objects", *EstimatorSettings.model_fields,
     }  # fmt: skip
     epochs: Count = Field(28, description="Epochs of the training.")
     batch_size: Count = Field(256, description="Steps in a minibatch.")
@@ -90,7 +92,21 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings):
     image_readout: Readout = Field(
         "spatial_softmax", description="Readout of the convolutions of an image: one token, or one for each patch."
     )
+    find_objects: bool = Field(
+        False,
+        description="Act on the positions of objects in images instead of the images. They are estimated by networks "
+        "that learn from the states of the simulator that demonstrations hold.",
+    )
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
+
+    @model_validator(mode="after")
+    def _check_encoder(self) -> LamSettings:
+        if self.find_objects and self.encoder:
+            raise ValueError(
+                "find_objects is true and encoder is set; expected one of them: objects are found by "
+                "networks of their own, and the policy does not encode images"
+            )
+        return self
 
     @property
     def network_class(self) -> type[ChunkNetwork]:

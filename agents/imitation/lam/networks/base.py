@@ -15,6 +15,7 @@ from agents.imitation.lam.known_sentences import KnownSentences
 from agents.imitation.lam.language import Sentences
 from agents.imitation.lam.networks.batch import LamBatch, WeightedErrors
 from agents.imitation.lam.networks.heads import Head, HeadName
+from agents.imitation.lam.objects import ObjectEstimator
 from agents.policies.encoders.images import Readout
 from agents.policies.normalizer import MAX_STANDARDIZED, MIN_STD
 
@@ -57,6 +58,7 @@ class ChunkNetwork(nn.Module, ABC):
         known_sentences: Sentences of the demonstrations, one of which replaces any other instruction; None to leave
             instructions as they are.
         head: Head that predicts chunks.
+        objects: Estimator of the positions of objects in images; None without one. It is trained before the network.
         skips_absent: True to leave out entities that no step of a minibatch has, which saves time; False for a
             network that is traced.
     """
@@ -76,6 +78,7 @@ class ChunkNetwork(nn.Module, ABC):
         self.register_buffer("spread", torch.ones(len(kinds), largest))
         self.register_buffer("quantity", _quantity_of_columns(schema, largest), persistent=False)
         self.register_buffer("kind", torch.tensor([kinds.index(kind) for kind in schema.kinds]), persistent=False)
+        self.objects = ObjectEstimator(schema.cameras, schema.found).requires_grad_(False) if schema.found else None
 
     @abstractmethod
     def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,8 +36,11 @@ class MlpNetwork(ChunkNetwork):
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__(schema, robots, action_size, sizes)
-        if schema.cameras:
-            raise ValueError(f"the network mlp sees no images, and there are some of {', '.join(schema.cameras)}")
+        if schema.cameras and not schema.found:
+            raise ValueError(
+                f"the network mlp sees no images, and there are some of {', '.join(schema.cameras)}: set "
+                "find_objects=true"
+            )
         hidden = TRUNK * sizes.width
         self.sentences = Sentences(sizes.width)
         used = torch.arange(max(schema.widths.values())) < torch.tensor(list(schema.widths.values()))[:, None]

@@ -50,7 +50,8 @@ class LamNetwork(ChunkNetwork):
         self.trunk = layers_before_actions(hidden)
         self.head = make_head(sizes.head, hidden, sizes.actions, action_size, 2 * width)
         self.pointers = PointerHead(hidden, width, sizes.actions)
-        self.cameras = CameraTokens(schema.cameras, sizes.image_readout, width, hidden) if schema.cameras else None
+        sees_images = schema.cameras and not schema.found
+        self.cameras = CameraTokens(schema.cameras, sizes.image_readout, width, hidden) if sees_images else None
 
     def tokens(self, table: EntityTable, kinds: torch.Tensor) -> torch.Tensor:
         """Return tokens of entities, shape (N, S, W).

@@ -1,0 +1,169 @@
+"""Training of the estimator of objects, on images of several datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.data.demonstrations import Transitions
+from agents.estimation.detector import LabeledImages
+from agents.estimation.scenes import Scenes
+from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
+from agents.imitation.lam.mixture import Source
+from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, SceneReader
+from agents.training.loop import LoopSettings
+from agents.training.staged import StagedTraining
+from lam_envs.observation.features import ROBOT_KEY
+
+
+class ImageSteps:
+    """Images and features of the robot of the steps of several sources, one after the other.
+
+    Args:
+        sources: Demonstrations with images.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._starts = np.cumsum([0, *map(len, sources)])
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: Any) -> Transitions:
+        """Return some steps, without actions."""
+        numbers = np.arange(len(self))[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
+        owners = np.searchsorted(self._starts, numbers, side="right") - 1
+        order, parts = [], []
+        for owner in np.unique(owners):
+            places = np.flatnonzero(owners == owner)
+            source = self._sources[owner]
+            chosen = torch.from_numpy(numbers[places] - self._starts[owner])
+            assert source.images is not None  # noqa: S101
+            order.append(places)
+            parts.append({**source.images[chosen], ROBOT_KEY: source.observations[chosen]})
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        joined = {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
+        return Transitions(joined, torch.zeros(len(numbers), 0))
+
+
+def join_scenes(sources: Sequence[Source], names: Sequence[str]) -> tuple[Scenes, torch.Tensor]:
+    """Return the scenes of several sources, with all objects.
+
+    Args:
+        sources: Demonstrations with scenes.
+        names: Names of all objects.
+
+    Returns:
+        Scenes whose states are empty; and whether each object is there: 1, 0, or NaN for objects of other
+        environments, shape (N, objects).
+    """
+    positions, pixels, present = [], [], []
+    for source in sources:
+        scenes, seen = _labeled(source)
+        rows = [names.index(name) for name in seen]
+        count, cameras = len(scenes.positions), scenes.pixels.shape[1]
+        positions.append(np.full((count, len(names), 3), np.nan, np.float32))
+        pixels.append(np.full((count, cameras, len(names), 2), np.nan, np.float32))
+        present.append(np.full((count, len(names)), np.nan, np.float32))
+        positions[-1][:, rows], pixels[-1][:, :, rows] = scenes.positions, scenes.pixels
+        present[-1][:, rows] = ~np.isnan(scenes.positions[..., 0])
+    held = [_labeled(source)[0] for source in sources]
+    starts = np.cumsum([0, *map(len, positions)])
+    joined = Scenes(
+        np.zeros((int(starts[-1]), 0), np.float32),
+        np.concatenate(positions),
+        np.concatenate([each.tool for each in held]),
+        np.concatenate(pixels),
+        np.concatenate([each.poses for each in held]),
+        np.mean([each.intrinsics for each in held], axis=0),
+        np.concatenate([start + each.rendered for start, each in zip(starts, held, strict=False)]),
+        tuple(length for each in held for length in each.lengths),
+    )
+    return joined, torch.from_numpy(np.concatenate(present))
+
+
+def train_objects(
+    sources: Sequence[Source], estimator: ObjectEstimator, settings: EstimatorSettings, training: StagedTraining
+) -> list[Source]:
+    """Train an estimator of objects; return the sources with estimated states in place of the features of the robot.
+
+    Args:
+        sources: Demonstrations with scenes.
+        estimator: Estimator, which is trained.
+        settings: Settings.
+        training: Training that this is a part of.
+    """
+    scenes, present = join_scenes(sources, estimator.names)
+    estimator.fit(scenes)
+    steps: Any = ImageSteps(sources)
+    images = LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered))
+    train_detector(estimator, images, settings, training)
+    keypoints, _ = detected(estimator, steps)
+    tool = torch.cat([_reader(source, estimator).tool(_robot(source)) for source in sources])
+    train_uncertainty(estimator, keypoints, scenes, tool, settings, training)
+    size = min(settings.uncertainty_batch_size, len(steps))
+    loop = LoopSettings(settings.uncertainty_epochs, size, settings.uncertainty_learning_rate)
+    training.train("presence", estimator.presence, LabeledPresence(keypoints, present), loop)
+    estimator.eval()
+    starts = np.cumsum([0, *map(len, sources)])
+    return [
+        _with_states(source, estimator, keypoints[start : start + len(source)])
+        for source, start in zip(sources, starts, strict=False)
+    ]
+
+
+def estimated(sources: Sequence[Source], estimator: ObjectEstimator) -> list[Source]:
+    """Return sources with estimated states in place of the features of the robot, by an estimator that is trained."""
+    found = []
+    for source in sources:
+        steps: Any = ImageSteps([source])
+        found.append(_with_states(source, estimator, detected(estimator, steps)[0]))
+    return found
+
+
+@torch.no_grad()
+def _with_states(source: Source, estimator: ObjectEstimator, keypoints: torch.Tensor) -> Source:
+    """Return a source with estimated states in place of the features of the robot."""
+    reader = _reader(source, estimator)
+    robot = _robot(source)
+    tool = reader.tool(robot)
+    lengths = np.array(_labeled(source)[0].lengths)
+    # All episodes advance together, the longest ones first.
+    starts = np.cumsum([0, *lengths[:-1]])
+    order = np.argsort(-lengths, kind="stable")
+    states = torch.empty(len(source), source.interface.layout.size)
+    memory = estimator.initial_memory(len(order), robot.device)
+    for step in range(int(lengths.max())):
+        count = int((lengths > step).sum())
+        rows = torch.from_numpy(starts[order[:count]] + step)
+        memory = {name: values[:count] for name, values in memory.items()}
+        positions, memory = estimator.update(keypoints[rows], tool[rows], memory)
+        states[rows] = reader(robot[rows], positions, memory["presence"])
+    return replace(source, observations=states, scenes=None, images=None)
+
+
+def _robot(source: Source) -> torch.Tensor:
+    """Return the features of the robot; with images, they are in memory."""
+    features = source.observations
+    return features if isinstance(features, torch.Tensor) else features[torch.arange(len(source))]
+
+
+def _labeled(source: Source) -> tuple[Scenes, tuple[str, ...]]:
+    """Return the scenes and the names of the objects of a source."""
+    if source.scenes is None or source.interface.seen is None:
+        raise RuntimeError("the source has no scenes: read it with find_objects=True")
+    return source.scenes, source.interface.seen.keys
+
+
+def _reader(source: Source, estimator: ObjectEstimator) -> SceneReader:
+    """Return the layer that writes the states of a source."""
+    interface = source.interface
+    if interface.seen is None:
+        raise RuntimeError("the source has no objects to find: read it with find_objects=True")
+    return SceneReader(interface.layout, interface.seen, estimator.names)

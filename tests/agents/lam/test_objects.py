@@ -1,0 +1,246 @@
+"""The agent lam finds objects in images: their estimated positions are entities, as they are with features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import minari
+import numpy as np
+import pytest
+import torch
+
+import agents
+import demos
+from agents.data.demonstrations import DemonstrationData
+from agents.estimation.scenes import PixelObservations, read_scenes
+from agents.imitation.lam.agent import Lam
+from agents.imitation.lam.mixture import Source, read_source
+from agents.imitation.lam.object_training import join_scenes
+from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, PresenceModel, SceneReader
+from agents.imitation.lam.policy import Interface
+from agents.training.loop import LoopSettings, TrainingLoop
+from agents.training.run import Run
+
+from ...conftest import Make
+from ..keypoints.test_agent import DiesAfter
+from ..test_runs import KilledError
+from .scenes import SMALL, observations_of
+from .test_agent import learned, weights
+
+IMAGES: dict[str, Any] = {"image_width": 40, "image_height": 32, "instruct": True}
+"""Keywords of environments with small images."""
+FIND: dict[str, Any] = {"find_objects": True, "detector_epochs": 1, "uncertainty_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="module")
+def push(root: Path) -> minari.MinariDataset:
+    return demos.collect("LamPushPixels-v0", episodes=2, seed=1, env_kwargs=IMAGES, root=root)
+
+
+@pytest.fixture(scope="module")
+def table(root: Path) -> minari.MinariDataset:
+    return demos.collect("LamTablePixels-v0", episodes=2, seed=1, env_kwargs=IMAGES, root=root)
+
+
+@pytest.fixture(scope="module")
+def sources(push: Any, table: Any) -> list[Source]:
+    return [read_source(each, find_objects=True) for each in (push, table)]
+
+
+def test_one_model_finds_the_objects_of_each_task(push: Any, table: Any, make: Make, tmp_path: Path) -> None:
+    envs = [make("LamPushPixels-v0", **IMAGES), make("LamTablePixels-v0", **IMAGES)]
+    agent: Lam = agents.make("lam", envs[0], **SMALL, **FIND)
+    agent.learn([push, table], envs, seed=0, budget=1)
+    found = agent.policy.network.schema.found
+    assert {"push goal", "push object", "table red_cube", "table handle"} <= set(found)
+    folder = agent.save(tmp_path / "agent")
+    for env in envs:
+        loaded = agents.load(folder, env)
+        assert weights(loaded) == weights(agent)
+        observation, state = env.reset(seed=0)[0], None
+        for _ in range(3):
+            action, state = loaded.predict(observation, state)
+            assert env.action_space.contains(action)
+            observation = env.step(action)[0]
+    attention = loaded.policy.attention(env.reset(seed=0)[0])
+    assert {"robot", "instruction", "red_cube"} <= attention.keys()
+    assert not {"front", "wrist"} & attention.keys()
+
+
+def test_an_instruction_refers_to_an_object_in_images(table: Any, make: Make) -> None:
+    env = make("LamTablePixels-v0", **IMAGES)
+    policy = learned(env, table, **FIND).policy
+    parsed = policy.parsed("lift the red cube")
+    assert [policy.reader.names[row] for row, at in enumerate(parsed.mentions) if at >= 0] == ["red_cube"]
+
+
+def test_a_batch_acts_as_each_episode_alone_and_each_begins_without_memory(push: Any, make: Make) -> None:
+    env = make("LamPushPixels-v0", **IMAGES)
+    agent = learned(env, push, **FIND, executed_actions=1)
+    seen = observations_of(env, range(3))
+    first, state = agent.predict(seen)
+    later, _ = agent.predict(seen, state)
+    assert not np.allclose(first, later, atol=1e-5)
+    again, _ = agent.predict(seen, state, episode_start=np.array([True, False, True]))
+    for row in range(3):
+        alone, _ = agent.predict({name: values[row] for name, values in seen.items()})
+        np.testing.assert_allclose(first[row], alone, atol=1e-5)
+        np.testing.assert_allclose(again[row], later[row] if row == 1 else first[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("env_id", ["LamPushPixels-v0", "LamTablePixels-v0"])
+def test_true_positions_give_the_state_of_the_simulator(env_id: str, make: Make) -> None:
+    env = make(env_id, **IMAGES)
+    interface = Interface.of(env, find_objects=True)
+    seen = interface.seen
+    assert seen is not None
+    reader = SceneReader(interface.layout, seen, sorted(seen.keys))
+    observed = PixelObservations.of(env)
+    for seed in range(3):
+        observation, _ = env.reset(seed=seed)
+        features = env.unwrapped.features()
+        state = observed.env.reset(seed=seed)[0]["state"]
+        robot = torch.from_numpy(observation["robot"][None])
+        order = sorted(range(len(seen.keys)), key=lambda number: seen.keys[number])
+        positions = torch.tensor(np.array([features[seen.names[number] + "/position"] for number in order]))
+        flags = [features.get(f"{seen.names[number]}/present", [1.0])[0] for number in order]
+        presence = torch.tensor([[float(flag) - 0.5 for flag in flags]])
+        written = reader(robot, positions[None], presence)[0].numpy()
+        unknown = set(seen.unknown(interface.layout))
+        for name, part in interface.layout.items():
+            expected = np.zeros(len(written[part.slice])) if name in unknown else state[part.slice]
+            owner = name.partition("/")[0]
+            if features.get(f"{owner}/present", [1.0])[0] > 0.5 or name.endswith("/present"):
+                np.testing.assert_allclose(written[part.slice], expected, atol=1e-5, err_msg=name)
+    observed.env.close()
+
+
+def test_the_scenes_of_several_tasks_have_the_objects_of_all(sources: list[Source]) -> None:
+    seen = [source.interface.seen for source in sources]
+    names = sorted({key for each in seen if each is not None for key in each.keys})
+    scenes, present = join_scenes(sources, names)
+    count = len(sources[0])
+    assert len(scenes.positions) == len(present) == sum(map(len, sources))
+    goal, cube = names.index("push goal"), names.index("table red_cube")
+    assert not np.isnan(scenes.positions[:count, goal]).any()
+    assert np.isnan(scenes.positions[count:, goal]).all()
+    assert np.isnan(scenes.positions[:count, cube]).all()
+    assert (present[:count, goal] == 1.0).all()
+    assert present[count:, goal].isnan().all()
+    assert set(present[count:, cube].tolist()) <= {0.0, 1.0}
+    assert scenes.lengths == tuple(length for each in sources for length in lengths(each))
+    assert scenes.rendered.max() < len(scenes.positions)
+
+
+def lengths(source: Source) -> tuple[int, ...]:
+    """Return the lengths of the episodes of a source."""
+    assert source.scenes is not None
+    return source.scenes.lengths
+
+
+def test_an_object_that_is_absent_has_no_position(table: Any) -> None:
+    source = read_source(table, find_objects=True)
+    scenes, seen = source.scenes, source.interface.seen
+    assert scenes is not None
+    assert seen is not None
+    layout = source.interface.layout
+    rows = [number for number, name in enumerate(seen.names) if f"{name}/present" in layout]
+    flags = [scenes.states[:, layout[f"{seen.names[row]}/present"].slice][:, 0] for row in rows]
+    assert rows
+    np.testing.assert_array_equal(np.isnan(scenes.positions[:, rows, 0]), np.stack(flags, axis=1) < 0.0)
+
+
+def test_presence_is_learned_from_heatmaps() -> None:
+    rng = torch.Generator().manual_seed(0)
+    present = (torch.rand(200, 2, generator=rng) < 0.5).float()
+    keypoints = torch.rand(200, 2, 2, 5, generator=rng)
+    keypoints[..., 4] += 3.0 * present[:, :, None]
+    present[:50, 1] = torch.nan
+    examples = LabeledPresence(keypoints, present)
+    model = PresenceModel(cameras=2, objects=2)
+    loop = TrainingLoop(model, examples, LoopSettings(60, 50, 0.1), seed=0)
+    while not loop.is_done:
+        loop.epoch()
+    logits = loop.result()(keypoints)
+    known = ~present.isnan()
+    assert ((logits > 0.0) == (present == 1.0))[known].float().mean() > 0.97
+
+
+def test_the_memory_collects_the_evidence_of_all_images(sources: list[Source]) -> None:
+    interface = sources[0].interface
+    assert interface.seen is not None
+    estimator = ObjectEstimator(interface.images, interface.seen.keys).eval()
+    torch.nn.init.constant_(estimator.presence.bias, 0.25)
+    memory = estimator.initial_memory(2, torch.device("cpu"))
+    keypoints = torch.zeros(2, 2, 2, 5)
+    for step in range(1, 4):
+        _, memory = estimator.update(keypoints, torch.zeros(2, 3), memory)
+        torch.testing.assert_close(memory["presence"], torch.full((2, 2), 0.25 * step))
+
+
+@pytest.mark.parametrize("epochs", [0, 2, 4])
+def test_a_training_that_died_in_any_part_ends_with_the_same_weights(
+    epochs: int, push: Any, make: Make, tmp_path: Path
+) -> None:
+    env = make("LamPushPixels-v0", **IMAGES)
+    settings = {**FIND, "epochs": 2}
+    whole = weights(learned(env, push, budget=2, **settings))
+    with pytest.raises(KilledError):
+        learned(env, push, budget=2, run=DiesAfter(tmp_path, epochs), **settings)
+    assert weights(learned(env, push, budget=2, run=Run(tmp_path), **settings)) == whole
+
+
+def test_a_task_whose_objects_the_model_has_not_seen_is_refused(push: Any, make: Make, tmp_path: Path) -> None:
+    folder = learned(make("LamPushPixels-v0", **IMAGES), push, **FIND).save(tmp_path / "agent")
+    with pytest.raises(ValueError, match=r"does not find reach goal in images; it learned to find push goal, push"):
+        agents.load(folder, make("LamReachPixels-v0", **IMAGES))
+
+
+def test_features_and_images_can_be_learned_together(push: Any, datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    pixels, features = make("LamPushPixels-v0", **IMAGES), make("LamReach-v0", instruct=True)
+    agent: Lam = agents.make("lam", pixels, **SMALL, **FIND)
+    agent.learn([push, demos.load(ids["LamReach-v0"], root)], [pixels, features], seed=0, budget=1)
+    assert agent.predict(pixels.reset(seed=0)[0])[0].shape == (4,)
+
+
+def test_fine_tuning_keeps_the_estimator(push: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamPushPixels-v0", **IMAGES)
+    agent = learned(env, push, **FIND)
+    tuned = Lam.finetune(agent.save(tmp_path / "agent"), push, env, seed=1, budget=1)
+    before, after = (each.policy.network.objects for each in (agent, tuned))
+    assert before is not None
+    assert after is not None
+    assert all(torch.equal(values, after.state_dict()[name]) for name, values in before.state_dict().items())
+
+
+def test_a_pretrained_encoder_of_images_is_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="find_objects is true and encoder is set; expected one of them"):
+        agents.make("lam", make("LamPushPixels-v0", **IMAGES), find_objects=True, encoder="runs/encoder")
+
+
+def test_without_the_setting_the_positions_are_not_used(push: Any, make: Make, tmp_path: Path) -> None:
+    env = make("LamPushPixels-v0", **IMAGES)
+    folder = learned(env, push).save(tmp_path / "agent")
+    description = json.loads((folder / "agent.json").read_text())
+    assert "find_objects" not in description["settings"]
+    assert "found" not in description["model"]["schema"]
+    assert read_source(push).scenes is None
+
+
+def test_every_fourth_step_is_rendered(push: Any, make: Make) -> None:
+    env = make("LamPushPixels-v0", **IMAGES)
+    scenes = read_scenes(DemonstrationData(push), PixelObservations.of(env), rendered_every=4)
+    start = 0
+    expected = []
+    for length in scenes.lengths:
+        expected += range(start, start + length, 4)
+        start += length
+    assert scenes.rendered.tolist() == expected
