@@ -109,7 +109,8 @@ def prepare(
     network.sentences.extend(mixture.parsed)
     mixture.fit_words(network.sentences.numbers(mixture.parsed))
     if network.known_sentences is not None:
-        network.known_sentences.extend(mixture.texts)
+        for task, texts in mixture.texts.items():
+            network.known_sentences.extend(task, texts)
     return mixture, network
 
 

@@ -14,7 +14,7 @@ from agents.policies.encoders.sentences import check_installed, is_reversed, mos
 OBJECT_WORD = "item"
 """Word in place of the name of an object, so that sentences are compared whatever the objects are."""
 MAX_SENTENCES, SENTENCE_BYTES = 2048, 160
-"""Largest number of known sentences, and largest number of bytes of each."""
+"""Largest number of known sentences, and largest number of bytes of each with its task."""
 
 
 class Understood(NamedTuple):
@@ -30,17 +30,17 @@ class Understood(NamedTuple):
 
 
 class KnownSentences(nn.Module):
-    """Sentences of the demonstrations without names of objects. It has no weights.
+    """Sentences of the demonstrations of each task, without names of objects. It has no weights.
 
     The most similar sentence is found by the frozen encoder all-MiniLM-L6-v2
-    (:func:`agents.policies.encoders.sentences.most_similar`), among those that mention as many objects.
+    (:func:`agents.policies.encoders.sentences.most_similar`), among those of the task that mention as many objects.
 
     Raises:
         ModuleNotFoundError: The encoder is not installed.
 
     Attributes:
-        texts: Bytes of each sentence, padded with zeros, shape (:data:`MAX_SENTENCES`, :data:`SENTENCE_BYTES`). They
-            are saved with the weights of a network.
+        texts: Bytes of each task and sentence, separated by a tab and padded with zeros, shape
+            (:data:`MAX_SENTENCES`, :data:`SENTENCE_BYTES`). They are saved with the weights of a network.
     """
 
     texts: torch.Tensor
@@ -50,31 +50,38 @@ class KnownSentences(nn.Module):
         check_installed()
         self.register_buffer("texts", torch.zeros(MAX_SENTENCES, SENTENCE_BYTES, dtype=torch.uint8))
 
-    @property
-    def all(self) -> list[str]:
-        """Known sentences, with :data:`OBJECT_WORD` in place of the name of each object."""
-        rows = (row.tobytes().rstrip(b"\0") for row in self.texts.cpu().numpy())
-        return [row.decode(errors="replace") for row in rows if row]
+    def all(self) -> list[tuple[str, str]]:
+        """Return the task and the text of each sentence, with :data:`OBJECT_WORD` in place of names of objects."""
+        rows = (row.tobytes().rstrip(b"\0").decode(errors="replace") for row in self.texts.cpu().numpy())
+        return [(task, text) for task, _, text in (row.partition("\t") for row in rows if row)]
 
-    def extend(self, sentences: Iterable[str]) -> None:
-        """Add sentences, up to :data:`MAX_SENTENCES`. Those of more than :data:`SENTENCE_BYTES` are left out.
+    def of(self, task: str) -> list[str]:
+        """Return the sentences of a task; those of all tasks if there are none."""
+        known = self.all()
+        return [text for owner, text in known if owner == task] or list(dict.fromkeys(text for _, text in known))
+
+    def extend(self, task: str, sentences: Iterable[str]) -> None:
+        """Add sentences of a task, up to :data:`MAX_SENTENCES` of all tasks. Too long ones are left out.
 
         Args:
+            task: Name of the task.
             sentences: Sentences without names of objects (:func:`without_names`).
         """
-        known = self.all
-        encoded = [text.encode() for text in sorted({*sentences} - {"", *known})]
+        known = self.all()
+        added = sorted({(task, text) for text in sentences if text} - {*known})
+        encoded = [f"{task}\t{text}".encode() for task, text in added]
         rows = [each.ljust(SENTENCE_BYTES, b"\0") for each in encoded if len(each) <= SENTENCE_BYTES]
         for number, row in enumerate(rows[: MAX_SENTENCES - len(known)], start=len(known)):
             self.texts[number] = torch.frombuffer(bytearray(row), dtype=torch.uint8)
 
-    def match(self, text: str) -> tuple[str, float]:
+    def match(self, text: str, task: str) -> tuple[str, float]:
         """Return the known sentence that is most similar to a sentence, and their similarity, at most 1.
 
         Args:
             text: Sentence without names of objects.
+            task: Name of the task.
         """
-        known = self.all
+        known = self.of(task)
         if not text or not known or text in known:
             return text, 1.0
         names = _count(text)
@@ -82,7 +89,7 @@ class KnownSentences(nn.Module):
         number, similarity = most_similar(text, candidates)
         return candidates[number], similarity
 
-    def understood(self, instruction: str, objects: Sequence[str]) -> Understood:
+    def understood(self, instruction: str, objects: Sequence[str], task: str) -> Understood:
         """Return the known sentence, with names of objects, in place of an instruction.
 
         A known instruction is returned as it is.
@@ -90,10 +97,11 @@ class KnownSentences(nn.Module):
         Args:
             instruction: Instruction.
             objects: Names of the objects that it can mention, such as ``red_cube``.
+            task: Name of the task.
         """
         parsed = parse(instruction, objects)
         text = without_names(parsed)
-        known, similarity = self.match(text)
+        known, similarity = self.match(text, task)
         if known == text:
             return Understood(instruction, 1.0)
         names = [objects[number].replace("_", " ") for number in parsed.entities if number >= 0]

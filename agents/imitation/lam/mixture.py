@@ -244,7 +244,7 @@ class Mixture:
         action_size: Largest number A of numbers in an action.
         groups: Names of the groups of sources (:attr:`Source.group`).
         parsed: All different sentences.
-        texts: The same without names of objects.
+        texts: Those of each task, without names of objects.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ class Mixture:
         self.schema, self.robots, self.action_size = schema, tuple(robots), action_size
         self.groups = tuple(sorted({source.group for source in sources}))
         self.parsed: list[ParsedSentence] = []
-        self.texts: set[str] = set()
+        self.texts: dict[str, set[str]] = {}
         self._starts: Rows = np.cumsum([0, *map(len, sources)])
         self._horizon = horizon
         self._readers: list[EntityReader] = []
@@ -270,13 +270,15 @@ class Mixture:
                 self._readers.append(source.interface.reader(schema))
             reader = layouts.index(features)
             self._reader_of_source.append(reader)
+            objects = self._readers[reader].objects
+            texts = {without_names(parse(sentence, objects)) for sentence in set(source.sentences)}
+            self.texts.setdefault(source.interface.task, set()).update(texts)
             numbers = []
             for sentence in source.sentences:
                 key = (sentence, reader)
                 if key not in known:
                     known[key] = len(self.parsed)
                     self.parsed.append(parse(sentence, self._readers[reader].mentionable))
-                    self.texts.add(without_names(parse(sentence, self._readers[reader].objects)))
                 numbers.append(known[key])
             count, size = source.actions.shape
             self._parts.append(

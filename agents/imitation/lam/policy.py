@@ -57,6 +57,7 @@ class Interface:
         observation_space: Box of features, or a Dict of them, of the instruction and of images.
         action_space: Box.
         layout: Names of the features; with images, those of the robot.
+        task: Name of the task.
         robot: Name of the robot.
         control: Name of the control.
         lacks_instruction: True if only an instruction specifies the goal, and the observations have none.
@@ -68,6 +69,7 @@ class Interface:
     observation_space: Space
     action_space: spaces.Box
     layout: Layout
+    task: str
     robot: str
     control: str
     lacks_instruction: bool
@@ -104,7 +106,7 @@ class Interface:
             )
         task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
         lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)
-        made = cls(env.observation_space, env.action_space, layout, robot, control, lacks, images)
+        made = cls(env.observation_space, env.action_space, layout, task, robot, control, lacks, images)
         if not (images and find_objects):
             return made
         observed = PixelObservations.of(env)
@@ -399,7 +401,9 @@ class LamPolicy(TorchPolicy[LamBatch]):
     def understood(self, instruction: str) -> Understood:
         """Return the sentence that the policy follows: with ``match_sentences``, a known one."""
         known = self.network.known_sentences
-        return Understood(instruction, 1.0) if known is None else known.understood(instruction, self.reader.objects)
+        if known is None:
+            return Understood(instruction, 1.0)
+        return known.understood(instruction, self.reader.objects, self.interface.task)
 
     def tokens(self, encoded: bytes) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the numbers of the words of a sentence, and the position of each entity's first mention.

@@ -85,38 +85,48 @@ def test_only_names_of_objects_are_left_out_of_known_sentences(agent: Lam) -> No
 
 def test_an_unknown_sentence_is_replaced_by_the_most_similar_known_one_with_as_many_names() -> None:
     known = KnownSentences()
-    assert known.match("hoist the item") == ("hoist the item", 1.0)
-    known.extend(["lift the item", "stack the item on the item", "open the drawer", "close the drawer"])
-    known.extend(["lift the item", ""])
-    assert known.all == ["close the drawer", "lift the item", "open the drawer", "stack the item on the item"]
+    assert known.match("hoist the item", "table") == ("hoist the item", 1.0)
+    known.extend("table", ["lift the item", "stack the item on the item", "open the drawer", "close the drawer"])
+    known.extend("table", ["lift the item", ""])
+    assert known.of("table") == ["close the drawer", "lift the item", "open the drawer", "stack the item on the item"]
     for text, expected in (
         ("hoist the item", "lift the item"),
         ("lift the item above the item", "stack the item on the item"),
         ("slide the drawer outward", "open the drawer"),
     ):
-        found, similarity = known.match(text)
+        found, similarity = known.match(text, "table")
         assert found == expected
         assert 0.2 < similarity < 1.0
-    assert known.match("") == ("", 1.0)
+    assert known.match("", "table") == ("", 1.0)
 
 
 def test_the_replacement_has_the_names_of_the_instruction() -> None:
     known = KnownSentences()
-    known.extend(["lift the item", "place the item left of the item"])
-    assert known.understood("Lift the red cube!", NAMES) == Understood("Lift the red cube!", 1.0)
-    assert known.understood("hoist the red cube", NAMES).text == "lift the red cube"
+    known.extend("table", ["lift the item", "place the item left of the item"])
+    assert known.understood("Lift the red cube!", NAMES, "table") == Understood("Lift the red cube!", 1.0)
+    assert known.understood("hoist the red cube", NAMES, "table").text == "lift the red cube"
     for text in ("let the slab have the red cube as its left neighbor", "deposit the red cube leftward of the slab"):
-        assert known.understood(text, NAMES).text == "place the red cube left of the slab"
-    assert known.understood("hoist the banana", NAMES).text == "lift the item"
+        assert known.understood(text, NAMES, "table").text == "place the red cube left of the slab"
+    assert known.understood("hoist the banana", NAMES, "table").text == "lift the item"
 
 
 def test_known_sentences_that_are_too_long_or_too_many_are_left_out() -> None:
     known = KnownSentences()
     count, size = known.texts.shape
-    known.extend(["x" * size, "y" * (size + 1)])
-    assert known.all == ["x" * size]
-    known.extend(f"lift {number}" for number in range(count + 5))
-    assert len(known.all) == count
+    longest = "x" * (size - len("table\t"))
+    known.extend("table", [longest, longest + "x"])
+    assert known.all() == [("table", longest)]
+    known.extend("drawer", (f"pull {number} times" for number in range(count + 5)))
+    assert len(known.all()) == count
+
+
+def test_sentences_of_other_tasks_replace_none_of_a_task_with_sentences_of_its_own() -> None:
+    known = KnownSentences()
+    known.extend("drawer", ["open the drawer", "open the drawer by its handle"])
+    known.extend("table", ["lift the item", "open the drawer"])
+    assert known.match("open the drawer by its handle", "drawer") == ("open the drawer by its handle", 1.0)
+    assert known.match("open the drawer by its handle", "table")[0] == "open the drawer"
+    assert known.of("reach") == ["open the drawer", "open the drawer by its handle", "lift the item"]
 
 
 def test_most_sentences_with_unknown_words_are_replaced_by_one_of_their_verb() -> None:
@@ -130,10 +140,10 @@ def test_most_sentences_with_unknown_words_are_replaced_by_one_of_their_verb() -
         for split in SPLITS
     }
     known = KnownSentences()
-    known.extend(text for _, text in filled["train"])
+    known.extend("table", (text for _, text in filled["train"]))
     verb_of = {text: verb for verb, text in filled["train"]}
     shares = {
-        split: np.mean([verb_of[known.match(text)[0]] == verb for verb, text in found])
+        split: np.mean([verb_of[known.match(text, "table")[0]] == verb for verb, text in found])
         for split, found in filled.items()
     }
     assert shares["train"] == shares["known-words"] == 1.0
@@ -149,8 +159,8 @@ def test_in_every_paraphrase_the_moved_object_comes_first_in_the_replacement() -
             for text in each.split(split):
                 filled = text.format(x="the red cube", y="the slab", side=verb)
                 if split == "train":
-                    known.extend([template(filled)])
-                understood = known.understood(filled, NAMES).text
+                    known.extend("table", [template(filled)])
+                understood = known.understood(filled, NAMES, "table").text
                 assert understood.index("red cube") < understood.index("slab"), text
 
 
@@ -179,7 +189,7 @@ def test_the_policy_acts_as_for_the_known_sentence(table: Any, make: Make) -> No
     env = make("LamTable-v0", instruct=True)
     agent = learned(env, table, **MATCH)
     policy = agent.policy
-    known_of(agent).extend(["open the drawer"])
+    known_of(agent).extend("table", ["open the drawer"])
     seen = env.reset(seed=0)[0]
     actions = {
         text: agent.predict({**seen, "instruction": encoded(text)})[0]
@@ -221,7 +231,7 @@ def test_a_saved_agent_records_the_encoder_without_its_weights(
     assert description["model"]["sentence_encoder"] == encoder_record()
     assert len(encoder_record()["sha256"]) == 64
     loaded = agents.load(folder, env)
-    assert known_of(loaded).all == known_of(agent).all != []
+    assert known_of(loaded).all() == known_of(agent).all() != []
     seen = observations_of(env, range(3))
     np.testing.assert_array_equal(loaded.predict(seen)[0], agent.predict(seen)[0])
 
@@ -254,14 +264,14 @@ def test_a_finetuned_model_keeps_the_sentences_that_it_knew(
         Lam.finetune(folder, both[1], grasp, seed=1, match_sentences=False)
     tuned = Lam.finetune(folder, both[1], grasp, replay=[table], seed=1, budget=1, learning_rate=1e-12)
     loaded = agents.load(tuned.save(tmp_path / "tuned"), env)
-    before, after = known_of(agent).all, known_of(loaded).all
+    before, after = known_of(agent).all(), known_of(loaded).all()
     assert after[: len(before)] == before
     assert set(after) > set(before)
 
 
 def test_a_sentence_is_compared_once(agent: Lam, make: Make) -> None:
     env = make("LamTable-v0", instruct=True, paraphrases="held-out")
-    known_of(agent).extend(["lift the item", "open the drawer"])
+    known_of(agent).extend("table", ["lift the item", "open the drawer"])
     observation, _ = env.reset(seed=3)
     _token_embeddings.cache_clear()
     action, state = agent.predict(observation)
@@ -283,7 +293,7 @@ def test_the_export_is_refused_only_with_instructions(agent: Lam, make: Make) ->
 
 def test_a_conversation_reports_the_known_sentence_that_replaces_an_instruction(agent: Lam, make: Make) -> None:
     policy = agent.policy
-    known_of(agent).extend(["lift the item", "open the drawer", "put the item in the bin"])
+    known_of(agent).extend("table", ["lift the item", "open the drawer", "put the item in the bin"])
     policy.network.sentences.extend([policy.parsed("lift the red cube")])
     conversation = Conversation(policy, make("LamTable-v0", instruct=True), seed=0)
     cube = next(name for name in conversation.objects if name.endswith("cube"))
