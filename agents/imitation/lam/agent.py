@@ -226,7 +226,10 @@ class Lam(PolicyAgent):
             restored = run.restored()
             sources, objects, training = self._with_objects(sources, start, run, seed, restored)
             if self.settings.mirror:
-                sources = [*sources, *(each.mirrored() for each in sources if each.can_be_mirrored)]
+                pairs = [(each, each.mirrored()) for each in sources if each.can_be_mirrored]
+                if shares is not None:
+                    shares = {**shares, **{copy.group: shares[each.group] for each, copy in pairs}}
+                sources = [*sources, *(copy for _, copy in pairs)]
             interfaces = [self._interface_of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start, objects=objects)
             known = [*(source.interface for source in sources), *interfaces]

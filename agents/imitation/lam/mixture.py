@@ -30,6 +30,8 @@ from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instructio
 
 SMALL_SCENE = 6
 """Most entities, counted together, of different scenes whose steps share minibatches."""
+IMAGES, POSITIONS = " images", " positions"
+"""Ends of the names of groups of demonstrations with images, and with positions that were found in images."""
 RENDERED_EVERY = 4
 """One of so many steps is rendered to find objects that are hidden."""
 NORMALIZER_STEPS = 2000
@@ -44,7 +46,7 @@ class Source:
 
     Attributes:
         name: Id of the dataset.
-        group: Task, robot and control, and whether there are images.
+        group: Task, robot and control, and whether there are images, or positions that were found in images.
         interface: Environment that they were collected in.
         observations: Features before each step, shape (T, numbers), in memory or in the files of the dataset.
         actions: Actions, shape (T, numbers).
@@ -71,8 +73,9 @@ class Source:
 
     @property
     def can_be_mirrored(self) -> bool:
-        """True if :meth:`mirrored` is possible: no images, and control ee."""
-        return self.images is None and self.interface.control == "ee"
+        """True if :meth:`mirrored` is possible: control ee, and features or positions that are found in images."""
+        has_positions = self.images is None or self.interface.seen is not None
+        return has_positions and self.interface.control == "ee"
 
     @property
     def in_memory_bytes(self) -> int:
@@ -85,7 +88,7 @@ class Source:
         return len(self.ends)
 
     def mirrored(self) -> Source:
-        """Return the mirror image of the demonstrations.
+        """Return the mirror image of the demonstrations. Without images: it has positions that were found in them.
 
         Raises:
             ValueError: Features or actions have no known mirror image.
@@ -99,7 +102,14 @@ class Source:
         known = {sentence: mirrored_sentence(sentence) for sentence in set(self.sentences)}
         sentences = [known[sentence] for sentence in self.sentences]
         actions = symmetry.mirrored_actions(self.actions)
-        return replace(self, observations=features, actions=actions, sentences=sentences)
+        return replace(
+            self,
+            group=self.group.removesuffix(IMAGES) + (POSITIONS if self.group.endswith(IMAGES) else ""),
+            observations=features,
+            actions=actions,
+            sentences=sentences,
+            images=None,
+        )
 
 
 def read_sources(
@@ -127,7 +137,7 @@ def read_sources(
     free = IN_MEMORY_BYTES
     for dataset in datasets:
         sources.append(read_source(dataset, idle_steps, free, find_objects=find_objects, progress=progress))
-        copies = 2 if sources[-1].can_be_mirrored else 1
+        copies = 2 if sources[-1].can_be_mirrored and sources[-1].images is None else 1
         free = max(free - copies * sources[-1].in_memory_bytes, 0)
     return sources
 
@@ -184,7 +194,7 @@ def read_source(
     )
     return Source(
         dataset.id,
-        " ".join((task, interface.robot, interface.control, *(["images"] if interface.images else []))),
+        " ".join((task, interface.robot, interface.control)) + (IMAGES if interface.images else ""),
         interface,
         features,
         torch.from_numpy(np.concatenate(actions)).float(),

@@ -145,7 +145,7 @@ def _with_states(source: Source, estimator: ObjectEstimator, keypoints: torch.Te
         memory = {name: values[:count] for name, values in memory.items()}
         positions, memory = estimator.update(keypoints[rows], tool[rows], memory)
         states[rows] = reader(robot[rows], positions, memory["presence"])
-    return replace(source, observations=states, scenes=None, images=None)
+    return replace(source, observations=states, scenes=None)
 
 
 def _robot(source: Source) -> torch.Tensor:

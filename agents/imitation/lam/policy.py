@@ -282,8 +282,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         key = self.interface.features_key
         seen, estimated = self._with_state({key: features, **(images or {})}, memory)
         state = cast("dict[str, torch.Tensor]", seen)[key]
-        shown = images if self.scene is None else None
-        batch = replace(self._batch(self.reader(state), words, mentions), images=shown)
+        batch = replace(self._batch(self.reader(state), words, mentions), images=images)
         planned = self.network(batch, noise)
         chunk = torch.where(needed[:, None, None], planned, memory[CHUNK])
         action, following = self._executed(chunk, torch.where(needed, self.executed, memory[LEFT]))
@@ -307,7 +306,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         found = [self.tokens(each) for each in encoded]
         words, mentions = (torch.stack(each).to(self.device) for each in zip(*found, strict=True))
         batch = self._batch(table, words, mentions)
-        if not self.interface.images or self.scene is not None:
+        if not self.interface.images:
             return batch
         return replace(batch, images={camera: parts[camera][rows] for camera in self.interface.images})
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from agents.estimation.training import EstimatorSettings
 from agents.imitation.lam.networks.base import ChunkNetwork, Sizes
@@ -94,19 +94,10 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings, EstimatorSettings):
     )
     find_objects: bool = Field(
         False,
-        description="Act on the positions of objects in images instead of the images. They are estimated by networks "
-        "that learn from the states of the simulator that demonstrations hold.",
+        description="Also act on the positions of objects in images, which are estimated by networks that learn from "
+        "the states of the simulator that demonstrations hold.",
     )
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
-
-    @model_validator(mode="after")
-    def _check_encoder(self) -> LamSettings:
-        if self.find_objects and self.encoder:
-            raise ValueError(
-                "find_objects is true and encoder is set; expected one of them: objects are found by "
-                "networks of their own, and the policy does not encode images"
-            )
-        return self
 
     @property
     def network_class(self) -> type[ChunkNetwork]:

@@ -50,8 +50,7 @@ class LamNetwork(ChunkNetwork):
         self.trunk = layers_before_actions(hidden)
         self.head = make_head(sizes.head, hidden, sizes.actions, action_size, 2 * width)
         self.pointers = PointerHead(hidden, width, sizes.actions)
-        sees_images = schema.cameras and not schema.found
-        self.cameras = CameraTokens(schema.cameras, sizes.image_readout, width, hidden) if sees_images else None
+        self.cameras = CameraTokens(schema.cameras, sizes.image_readout, width, hidden) if schema.cameras else None
 
     def tokens(self, table: EntityTable, kinds: torch.Tensor) -> torch.Tensor:
         """Return tokens of entities, shape (N, S, W).
