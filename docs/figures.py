@@ -33,7 +33,8 @@ SUITES = {
     "sequence": (
         "Sequence policies",
         "Success of `bc-rnn`, which remembers observations, and `diffusion`, which generates chunks of actions, "
-        "compared with `bc`, on 100 demonstrations of novices and of all demonstrators (one training each).",
+        "compared with `bc`, on 100 demonstrations of novices, of all demonstrators and of the expert (one training "
+        "each).",
     ),
     "people": (
         "Learning from people",

@@ -132,6 +132,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     "sequence": (
         Expectation("mean success of diffusion, novice", at_least=0.70),
         Expectation("mean success of diffusion, mixed", at_least=0.80),
+        Expectation("mean success of diffusion, expert", at_least=0.0, reference="mean success of bc, expert"),
     ),
     "vision": (
         *(

@@ -85,7 +85,7 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
     for environment in tasks:
         for agent in ("bc", "diffusion"):
             own = [cell for cell in sequence.cells() if (cell.label, cell.environment) == (agent, environment)]
-            assert {cell.demonstrator for cell in own} == {"novice", "mixed"}
+            assert {cell.demonstrator for cell in own} == {"novice", "mixed", "expert"}
 
 
 def test_an_agent_can_have_training_seeds_of_its_own(tmp_path: Path) -> None:
