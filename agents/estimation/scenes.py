@@ -25,14 +25,14 @@ from lam_envs.observation.features import DEPTH_SUFFIX, Layout
 POSITION = "/position"
 """End of the names of features that are positions."""
 PRESENT = "/present"
-"""End of the names of flags that say whether an object is there."""
+"""Suffix of the names of flags that specify whether an object is present."""
 TOOL = "tool/position"
 ABSENT = 0.5
-"""Objects whose flag is at most this are not there."""
+"""Largest value of the flag of an absent object."""
 OFFSET = "tool_length_offset"
 """Keyword of an environment whose tool is longer than the robot knows."""
-RENDERED_EVERY = 2
-"""By default, every second step is rendered to find occlusions."""
+RENDER_INTERVAL = 2
+"""Default number of steps from one rendered step to the next."""
 OCCLUSION_QUANTILE, OCCLUSION_MARGIN = 0.02, 0.03
 """An object is occluded where something is in front of its center by more than its own surface is (this quantile of
 the distances), plus this distance, meters."""
@@ -98,10 +98,10 @@ class Scenes:
 
     Attributes:
         states: Observations with ``obs="state"``, without noise, shape (N, features).
-        positions: Positions of the objects, meters, shape (N, objects, 3); NaN for an object that is not there.
+        positions: Positions of the objects, meters, shape (N, objects, 3); NaN for an absent object.
         tool: Position of the tool, meters, shape (N, 3).
         pixels: Column and row of each object's position in the image of each camera, shape (N, cameras, objects, 2);
-            NaN where it is not there, occluded or outside the image, and in the steps that are not rendered.
+            NaN where it is absent, occluded or outside the image, and in the steps that are not rendered.
         rendered: Numbers of the steps that were rendered to find occlusions.
         poses: Poses of the cameras in the world, shape (N, cameras, 4, 4); see ``env.unwrapped.camera_matrices``.
         intrinsics: Intrinsics of the cameras, pixels, shape (cameras, 3, 3): their means.
@@ -135,7 +135,7 @@ def read_scenes(
     observed: PixelObservations,
     idle_steps: int | None = None,
     *,
-    rendered_every: int = RENDERED_EVERY,
+    render_interval: int = RENDER_INTERVAL,
     progress: bool = False,
 ) -> Scenes:
     """Compute the scenes of demonstrations from the states of the simulator that are recorded with them.
@@ -144,7 +144,7 @@ def read_scenes(
         data: Demonstrations with images.
         observed: Observations of their environment.
         idle_steps: Leave out steps that are more than this many after success; None for all steps.
-        rendered_every: One of so many steps is rendered to find occlusions.
+        render_interval: Number of steps from one rendered step to the next; rendered steps show occlusions.
         progress: Show a progress bar.
 
     Raises:
@@ -162,10 +162,10 @@ def read_scenes(
                     f"simulator (info {STATE!r}), which the estimation of positions learns from: collect it with "
                     "demos collect"
                 )
-            steps += _scenes(environments[facts.dataset], episode, length, observed, rendered_every)
+            steps += _scenes(environments[facts.dataset], episode, length, observed, render_interval)
     stacked = {field.name: np.stack([getattr(step, field.name) for step in steps]) for field in fields(_Step)}
     starts = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
-    rendered = np.flatnonzero((np.arange(len(steps)) - starts) % rendered_every == 0)
+    rendered = np.flatnonzero((np.arange(len(steps)) - starts) % render_interval == 0)
     return Scenes(
         **{**stacked, "pixels": _visible(stacked["pixels"]), "intrinsics": stacked["intrinsics"].mean(axis=0)},
         rendered=rendered,
@@ -209,7 +209,7 @@ def _state_env(dataset: minari.MinariDataset, observed: PixelObservations, stack
 
 
 def _scenes(
-    env: ManipulationEnv, episode: Episode, length: int, observed: PixelObservations, rendered_every: int
+    env: ManipulationEnv, episode: Episode, length: int, observed: PixelObservations, render_interval: int
 ) -> Iterator[_Step]:
     """Yield the scenes of the first steps of an episode."""
     flags = {name: name.removesuffix(POSITION) + PRESENT for name in observed.objects}
@@ -225,7 +225,7 @@ def _scenes(
         matrices, pixels = [], []
         for camera, (height, width) in observed.cameras.items():
             matrices.append(env.camera_matrices(width, height)[camera])
-            if number % rendered_every == 0:
+            if number % render_interval == 0:
                 depth = env.camera_images([camera], width, height)[camera + DEPTH_SUFFIX][..., 0]
                 pixels.append(_projected(matrices[-1], depth, points))
             else:

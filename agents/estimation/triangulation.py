@@ -34,7 +34,7 @@ class LabeledKeypoints:
     Attributes:
         keypoints: Keypoints, shape (N, objects, cameras, 5).
         pixels: Column and row where each camera would see each object, shape (N, objects, cameras, 2); they may be
-            outside the image. NaN for an object that is not there.
+            outside the image. NaN for an absent object.
     """
 
     keypoints: torch.Tensor

@@ -35,7 +35,7 @@ class StagedTraining:
         self._epochs = 0
 
     def state(self) -> State:
-        """Return the state to resume from when all networks are trained."""
+        """Return the checkpoint from which a training resumes after all networks are trained."""
         return {"finished": self._finished, "loop": None}
 
     def train(

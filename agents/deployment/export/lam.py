@@ -43,8 +43,8 @@ class LamGraph(Graph):
         self.is_instructed = policy.use_instruction and INSTRUCTION_KEY in self.parts
         if self.is_instructed and policy.network.known_sentences is not None:
             raise ValueError(
-                "an agent lam with match_sentences=true cannot be exported for instructions: they are compared in "
-                "PyTorch. Train it with match_sentences=false, or serve it by python -m agents serve"
+                "an agent lam with match_sentences=true cannot be exported for an environment with instructions: the "
+                "sentence encoder needs PyTorch. Train it with match_sentences=false, or use python -m agents serve"
             )
         self.eval()
 
@@ -60,7 +60,7 @@ class LamGraph(Graph):
 
     @property
     def memory(self) -> tuple[Port, ...]:
-        """Inputs for the rest of a chunk, if several of its actions are executed, and for what images showed."""
+        """Inputs for the rest of a chunk, if several of its actions are executed, and for estimated objects."""
         known = self.policy.initial_memory(1)
         if self.policy.executed == 1:
             known = {name: values for name, values in known.items() if name not in (CHUNK, LEFT)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.deployment.talk.nouns import NounFinder
 from agents.imitation.lam.entities import PRESENT, ROBOT_PARTS
-from agents.imitation.lam.known_sentences import Understood
+from agents.imitation.lam.known_sentences import MatchedSentence
 from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.policy import LamPolicy
 from agents.types import Env, Observation
@@ -119,12 +119,12 @@ class Conversation:
         There are none for a model that replaces such an instruction by a known one: see :meth:`replacement`.
         """
         known = self._policy.network.sentences.vocabulary.numbers
-        words = self._policy.parsed(self._policy.understood(instruction).text).words
+        words = self._policy.parsed(self._policy.match_instruction(instruction).text).words
         return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
 
-    def replacement(self, instruction: str) -> Understood | None:
+    def replacement(self, instruction: str) -> MatchedSentence | None:
         """Return the known sentence that the model follows in place of an instruction; None if it is the same."""
-        understood = self._policy.understood(instruction)
+        understood = self._policy.match_instruction(instruction)
         return None if understood.text == instruction else understood
 
     def missing_objects(self, instruction: str) -> list[str]:

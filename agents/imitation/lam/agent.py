@@ -17,7 +17,7 @@ from agents.data.spaces import spaces_of
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
 from agents.imitation.lam.networks.base import ChunkNetwork
-from agents.imitation.lam.object_training import estimated, train_objects
+from agents.imitation.lam.object_training import train_object_estimator, with_estimated_states
 from agents.imitation.lam.objects import ObjectEstimator
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.replay import REPLAY_SHARE
@@ -85,8 +85,8 @@ class Lam(PolicyAgent):
         interface = self._interface
         make = self.settings.network_class
         schema = new_schema([interface.layout], self.settings).with_images([interface.images])
-        if interface.seen is not None:
-            schema = replace(schema, found=interface.seen.keys)
+        if interface.estimated_objects is not None:
+            schema = replace(schema, estimated_objects=interface.estimated_objects.keys)
         network = make(schema, [interface.robot], interface.action_size, self.settings.sizes)
         return policy_in(interface, network, self.settings)
 
@@ -221,8 +221,8 @@ class Lam(PolicyAgent):
         self.controls = tuple(sorted({*controls, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
-        stages = self._stages(sources, start)
-        with run.training(self.spec.name, stages + epochs, "epochs"), isolated_rng(seed):
+        estimator_epochs = self._estimator_epochs(sources, start)
+        with run.training(self.spec.name, estimator_epochs + epochs, "epochs"), isolated_rng(seed):
             restored = run.restored()
             sources, objects, training = self._with_objects(sources, start, run, seed, restored)
             if self.settings.mirror:
@@ -247,7 +247,7 @@ class Lam(PolicyAgent):
             with processes(run.processes, run_worker, lambda: WorkerInput(fit, loop.state())) as group:
                 loop.share(group)
                 while not loop.is_done:
-                    self._epoch(loop, run, environments, stages, training)
+                    self._epoch(loop, run, environments, estimator_epochs, training)
             self.policy = loop.result()
 
     def _epoch(
@@ -255,7 +255,7 @@ class Lam(PolicyAgent):
         loop: TrainingLoop[LamPolicy],
         run: Run,
         environments: Sequence[Env],
-        before: int,
+        estimator_epochs: int,
         training: StagedTraining | None,
     ) -> None:
         """Train for an epoch; log it, evaluate the policy and write a checkpoint if they are due."""
@@ -263,7 +263,7 @@ class Lam(PolicyAgent):
         loop.check_finite(self.spec.name)
         self.policy = loop.policy
         by_group = {f"loss/{group}": loss for group, loss in loop.group_losses.items()}
-        done = before + loop.epochs_done
+        done = estimator_epochs + loop.epochs_done
         run.log_to_tensorboard(done, loop.logs | by_group)
         # The loss of one minibatch is noisy: the progress bar shows the mean.
         if loop.mean_loss is not None:
@@ -277,8 +277,8 @@ class Lam(PolicyAgent):
         """Return the interface of an environment."""
         return Interface.of(env, find_objects=self.settings.find_objects)
 
-    def _stages(self, sources: Sequence[Source], start: ChunkNetwork | None) -> int:
-        """Return the number of epochs before those of the network, which train the estimator of objects."""
+    def _estimator_epochs(self, sources: Sequence[Source], start: ChunkNetwork | None) -> int:
+        """Return the number of epochs that train the estimator of objects, before those of the network."""
         settings = self.settings
         is_trained = start is not None and start.objects is not None
         if is_trained or all(each.scenes is None for each in sources):
@@ -294,12 +294,19 @@ class Lam(PolicyAgent):
         if not seen:
             return list(sources), None, None
         if start is not None and start.objects is not None:
-            return [*estimated(seen, start.objects), *others], None, None
-        names = sorted({name for each in seen if each.interface.seen for name in each.interface.seen.keys})
+            return [*with_estimated_states(seen, start.objects), *others], None, None
+        names = sorted(
+            {
+                name
+                for each in seen
+                if each.interface.estimated_objects
+                for name in each.interface.estimated_objects.keys
+            }
+        )
         cameras = new_schema((), self.settings).with_images(each.interface.images for each in seen).cameras
         objects = ObjectEstimator(cameras, names)
         training = StagedTraining(self.spec.name, run, seed, restored)
-        return [*train_objects(seen, objects, self.settings, training), *others], objects, training
+        return [*train_object_estimator(seen, objects, self.settings, training), *others], objects, training
 
     def _record(
         self,

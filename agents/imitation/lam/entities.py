@@ -84,7 +84,7 @@ class Schema:
         by_name: True if the kind of each entity is its own name, so that no two names share a row.
         cameras: Shapes of the images that the model sees, by camera; empty for a model without images.
         masked_features: Features that the table does not hold, such as ``tool/velocity``.
-        found: Names of the objects whose positions are estimated from images.
+        estimated_objects: Names of the objects whose positions are estimated from images, after their task.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
@@ -93,7 +93,7 @@ class Schema:
     by_name: bool = False
     cameras: Mapping[str, Shape] = field(default_factory=dict)
     masked_features: tuple[str, ...] = ()
-    found: tuple[str, ...] = ()
+    estimated_objects: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -135,7 +135,7 @@ class Schema:
             self.by_name,
             self.cameras,
             self.masked_features,
-            self.found,
+            self.estimated_objects,
         )
 
     def with_images(self, images: Iterable[Mapping[str, Shape]]) -> Schema:
@@ -170,7 +170,7 @@ class Schema:
             "types": list(self.types),
             **({"by_name": True} if self.by_name else {}),
             **({"masked_features": list(self.masked_features)} if self.masked_features else {}),
-            **({"found": list(self.found)} if self.found else {}),
+            **({"estimated_objects": list(self.estimated_objects)} if self.estimated_objects else {}),
             **({"cameras": {name: list(shape) for name, shape in self.cameras.items()}} if self.cameras else {}),
         }
 
@@ -189,16 +189,18 @@ class Schema:
             counts = {kind: int(content["counts"][kind]) for kind in sizes}
             types = tuple(str(word) for word in content["types"])
             cameras = parse_shapes(content.get("cameras", {}))
-            masked, named = (tuple(map(str, content.get(part, ()))) for part in ("masked_features", "found"))
+            masked, estimated = (
+                tuple(map(str, content.get(part, ()))) for part in ("masked_features", "estimated_objects")
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
         by_name = content.get("by_name") is True
-        made = cls(sizes, counts, types, by_name, cameras, masked, named)
+        made = cls(sizes, counts, types, by_name, cameras, masked, estimated)
         numbers = itertools.chain(counts.values(), *(held.values() for held in sizes.values()))
         if (
             ROBOT not in sizes
             or min(numbers) < 1
-            or max(sum(counts.values()), len(named)) > MAX_ENTITIES
+            or max(sum(counts.values()), len(estimated)) > MAX_ENTITIES
             or max(made.widths.values()) > MAX_NUMBERS
         ):
             raise ValueError(

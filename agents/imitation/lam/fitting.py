@@ -93,7 +93,7 @@ def prepare(
     schema = schema.including(each.layout for each in known_interfaces)
     schema = schema.with_images(each.images for each in known_interfaces)
     if objects is not None:
-        schema = replace(schema, found=objects.names)
+        schema = replace(schema, estimated_objects=objects.names)
     known = () if start is None else start.robots
     robots = [*known, *sorted({source.interface.robot for source in sources} - set(known))]
     action_size = max(each.action_size for each in known_interfaces)

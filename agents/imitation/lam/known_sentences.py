@@ -17,8 +17,8 @@ MAX_SENTENCES, SENTENCE_BYTES = 2048, 160
 """Largest number of known sentences, and largest number of bytes of each with its task."""
 
 
-class Understood(NamedTuple):
-    """Sentence that a policy follows.
+class MatchedSentence(NamedTuple):
+    """Sentence that a policy follows: the instruction, or the known sentence that replaces it.
 
     Attributes:
         text: Sentence.
@@ -50,14 +50,14 @@ class KnownSentences(nn.Module):
         check_installed()
         self.register_buffer("texts", torch.zeros(MAX_SENTENCES, SENTENCE_BYTES, dtype=torch.uint8))
 
-    def all(self) -> list[tuple[str, str]]:
+    def task_sentences(self) -> list[tuple[str, str]]:
         """Return the task and the text of each sentence, with :data:`OBJECT_WORD` in place of names of objects."""
         rows = (row.tobytes().rstrip(b"\0").decode(errors="replace") for row in self.texts.cpu().numpy())
         return [(task, text) for task, _, text in (row.partition("\t") for row in rows if row)]
 
-    def of(self, task: str) -> list[str]:
+    def for_task(self, task: str) -> list[str]:
         """Return the sentences of a task; those of all tasks if there are none."""
-        known = self.all()
+        known = self.task_sentences()
         return [text for owner, text in known if owner == task] or list(dict.fromkeys(text for _, text in known))
 
     def extend(self, task: str, sentences: Iterable[str]) -> None:
@@ -67,7 +67,7 @@ class KnownSentences(nn.Module):
             task: Name of the task.
             sentences: Sentences without names of objects (:func:`without_names`).
         """
-        known = self.all()
+        known = self.task_sentences()
         added = sorted({(task, text) for text in sentences if text} - {*known})
         encoded = [f"{task}\t{text}".encode() for task, text in added]
         rows = [each.ljust(SENTENCE_BYTES, b"\0") for each in encoded if len(each) <= SENTENCE_BYTES]
@@ -81,7 +81,7 @@ class KnownSentences(nn.Module):
             text: Sentence without names of objects.
             task: Name of the task.
         """
-        known = self.of(task)
+        known = self.for_task(task)
         if not text or not known or text in known:
             return text, 1.0
         names = _count(text)
@@ -89,7 +89,7 @@ class KnownSentences(nn.Module):
         number, similarity = most_similar(text, candidates)
         return candidates[number], similarity
 
-    def understood(self, instruction: str, objects: Sequence[str], task: str) -> Understood:
+    def match_instruction(self, instruction: str, objects: Sequence[str], task: str) -> MatchedSentence:
         """Return the known sentence, with names of objects, in place of an instruction.
 
         A known instruction is returned as it is.
@@ -103,13 +103,13 @@ class KnownSentences(nn.Module):
         text = without_names(parsed)
         known, similarity = self.match(text, task)
         if known == text:
-            return Understood(instruction, 1.0)
+            return MatchedSentence(instruction, 1.0)
         names = [objects[number].replace("_", " ") for number in parsed.entities if number >= 0]
         if _count(text) == _count(known) == 2 and is_reversed(text, known, OBJECT_WORD):
             names.reverse()
         left = iter(names)
         filled = (next(left, word) if word == OBJECT_WORD else word for word in known.split())
-        return Understood(" ".join(filled), similarity)
+        return MatchedSentence(" ".join(filled), similarity)
 
 
 def without_names(sentence: ParsedSentence) -> str:

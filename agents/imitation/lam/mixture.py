@@ -31,9 +31,9 @@ from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instructio
 SMALL_SCENE = 6
 """Most entities, counted together, of different scenes whose steps share minibatches."""
 IMAGES, POSITIONS = " images", " positions"
-"""Ends of the names of groups of demonstrations with images, and with positions that were found in images."""
-RENDERED_EVERY = 4
-"""One of so many steps is rendered to find objects that are hidden."""
+"""Suffixes of the names of groups with images, and with positions that were estimated from images."""
+RENDER_INTERVAL = 4
+"""Number of steps from one rendered step to the next; rendered steps show which objects are occluded."""
 NORMALIZER_STEPS = 2000
 """Steps of each source that the normalizer is fitted to."""
 
@@ -46,7 +46,7 @@ class Source:
 
     Attributes:
         name: Id of the dataset.
-        group: Task, robot and control, and whether there are images, or positions that were found in images.
+        group: Task, robot and control, and whether there are images, or positions that were estimated from images.
         interface: Environment that they were collected in.
         observations: Features before each step, shape (T, numbers), in memory or in the files of the dataset.
         actions: Actions, shape (T, numbers).
@@ -56,7 +56,8 @@ class Source:
         episodes: Number of episodes.
         checksum: SHA-256 of the episodes.
         images: Images of the steps; None without images.
-        scenes: Positions of objects, in images in which they are to be found; None otherwise.
+        scenes: Labels for the estimator of objects: their positions in space and in images. None without an
+            estimator, and after its training.
     """
 
     name: str
@@ -73,8 +74,8 @@ class Source:
 
     @property
     def can_be_mirrored(self) -> bool:
-        """True if :meth:`mirrored` is possible: control ee, and features or positions that are found in images."""
-        has_positions = self.images is None or self.interface.seen is not None
+        """True if :meth:`mirrored` is possible: control ee, and features or estimated positions."""
+        has_positions = self.images is None or self.interface.estimated_objects is not None
         return has_positions and self.interface.control == "ee"
 
     @property
@@ -88,7 +89,7 @@ class Source:
         return len(self.ends)
 
     def mirrored(self) -> Source:
-        """Return the mirror image of the demonstrations. Without images: it has positions that were found in them.
+        """Return the mirrored demonstrations, which have positions that were estimated from images, but no images.
 
         Raises:
             ValueError: Features or actions have no known mirror image.
@@ -127,7 +128,7 @@ def read_sources(
     Args:
         datasets: Datasets.
         idle_steps: Steps after success to learn from.
-        find_objects: Also read the positions of objects in images, from the recorded states of the simulator.
+        find_objects: Also read the positions of objects in space and in images, from the recorded simulator states.
         progress: Show a progress bar.
 
     Raises:
@@ -157,7 +158,7 @@ def read_source(
         idle_steps: Steps after success to learn from.
         in_memory_bytes: Observations stay in their files if they have more bytes than this. The features of datasets
             with images are small, and always in memory.
-        find_objects: Also read the positions of objects in images, from the recorded states of the simulator.
+        find_objects: Also read the positions of objects in space and in images, from the recorded simulator states.
         progress: Show a progress bar.
 
     Raises:
@@ -167,9 +168,9 @@ def read_source(
     interface, task = Interface.of(env, find_objects=find_objects), part_name(env, "task")
     data = DemonstrationData(dataset, in_memory_bytes=in_memory_bytes)
     scenes = None
-    if interface.seen is not None:
+    if interface.estimated_objects is not None:
         observed = PixelObservations.of(env)
-        scenes = read_scenes(data, observed, idle_steps, rendered_every=RENDERED_EVERY, progress=progress)
+        scenes = read_scenes(data, observed, idle_steps, render_interval=RENDER_INTERVAL, progress=progress)
         observed.env.close()
     env.close()
     is_mapped = not (data.is_in_memory or interface.images)

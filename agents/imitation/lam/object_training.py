@@ -14,7 +14,7 @@ from agents.estimation.detector import LabeledImages
 from agents.estimation.scenes import Scenes
 from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
 from agents.imitation.lam.mixture import Source
-from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, SceneReader
+from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, StateAssembler
 from agents.training.loop import LoopSettings
 from agents.training.staged import StagedTraining
 from lam_envs.observation.features import ROBOT_KEY
@@ -41,11 +41,11 @@ class ImageSteps:
         owners = np.searchsorted(self._starts, numbers, side="right") - 1
         order, parts = [], []
         for owner in np.unique(owners):
-            places = np.flatnonzero(owners == owner)
+            indices = np.flatnonzero(owners == owner)
             source = self._sources[owner]
-            chosen = torch.from_numpy(numbers[places] - self._starts[owner])
+            chosen = torch.from_numpy(numbers[indices] - self._starts[owner])
             assert source.images is not None  # noqa: S101
-            order.append(places)
+            order.append(indices)
             parts.append({**source.images[chosen], ROBOT_KEY: source.observations[chosen]})
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
         joined = {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
@@ -60,7 +60,7 @@ def join_scenes(sources: Sequence[Source], names: Sequence[str]) -> tuple[Scenes
         names: Names of all objects.
 
     Returns:
-        Scenes whose states are empty; and whether each object is there: 1, 0, or NaN for objects of other
+        Scenes whose states are empty; and whether each object is present: 1, 0, or NaN for objects of other
         environments, shape (N, objects).
     """
     positions, pixels, present = [], [], []
@@ -88,7 +88,7 @@ def join_scenes(sources: Sequence[Source], names: Sequence[str]) -> tuple[Scenes
     return joined, torch.from_numpy(np.concatenate(present))
 
 
-def train_objects(
+def train_object_estimator(
     sources: Sequence[Source], estimator: ObjectEstimator, settings: EstimatorSettings, training: StagedTraining
 ) -> list[Source]:
     """Train an estimator of objects; return the sources with estimated states in place of the features of the robot.
@@ -97,7 +97,7 @@ def train_objects(
         sources: Demonstrations with scenes.
         estimator: Estimator, which is trained.
         settings: Settings.
-        training: Training that this is a part of.
+        training: Staged training that trains and checkpoints the networks.
     """
     scenes, present = join_scenes(sources, estimator.names)
     estimator.fit(scenes)
@@ -105,7 +105,7 @@ def train_objects(
     images = LabeledImages(steps, torch.from_numpy(scenes.pixels), torch.from_numpy(scenes.rendered))
     train_detector(estimator, images, settings, training)
     keypoints, _ = detected(estimator, steps)
-    tool = torch.cat([_reader(source, estimator).tool(_robot(source)) for source in sources])
+    tool = torch.cat([_assembler(source, estimator).tool(_robot(source)) for source in sources])
     train_uncertainty(estimator, keypoints, scenes, tool, settings, training)
     size = min(settings.uncertainty_batch_size, len(steps))
     loop = LoopSettings(settings.uncertainty_epochs, size, settings.uncertainty_learning_rate)
@@ -118,7 +118,7 @@ def train_objects(
     ]
 
 
-def estimated(sources: Sequence[Source], estimator: ObjectEstimator) -> list[Source]:
+def with_estimated_states(sources: Sequence[Source], estimator: ObjectEstimator) -> list[Source]:
     """Return sources with estimated states in place of the features of the robot, by an estimator that is trained."""
     found = []
     for source in sources:
@@ -130,9 +130,9 @@ def estimated(sources: Sequence[Source], estimator: ObjectEstimator) -> list[Sou
 @torch.no_grad()
 def _with_states(source: Source, estimator: ObjectEstimator, keypoints: torch.Tensor) -> Source:
     """Return a source with estimated states in place of the features of the robot."""
-    reader = _reader(source, estimator)
+    assembler = _assembler(source, estimator)
     robot = _robot(source)
-    tool = reader.tool(robot)
+    tool = assembler.tool(robot)
     lengths = np.array(_labeled(source)[0].lengths)
     # All episodes advance together, the longest ones first.
     starts = np.cumsum([0, *lengths[:-1]])
@@ -144,7 +144,7 @@ def _with_states(source: Source, estimator: ObjectEstimator, keypoints: torch.Te
         rows = torch.from_numpy(starts[order[:count]] + step)
         memory = {name: values[:count] for name, values in memory.items()}
         positions, memory = estimator.update(keypoints[rows], tool[rows], memory)
-        states[rows] = reader(robot[rows], positions, memory["presence"])
+        states[rows] = assembler(robot[rows], positions, memory["presence"])
     return replace(source, observations=states, scenes=None)
 
 
@@ -156,14 +156,14 @@ def _robot(source: Source) -> torch.Tensor:
 
 def _labeled(source: Source) -> tuple[Scenes, tuple[str, ...]]:
     """Return the scenes and the names of the objects of a source."""
-    if source.scenes is None or source.interface.seen is None:
+    if source.scenes is None or source.interface.estimated_objects is None:
         raise RuntimeError("the source has no scenes: read it with find_objects=True")
-    return source.scenes, source.interface.seen.keys
+    return source.scenes, source.interface.estimated_objects.keys
 
 
-def _reader(source: Source, estimator: ObjectEstimator) -> SceneReader:
-    """Return the layer that writes the states of a source."""
+def _assembler(source: Source, estimator: ObjectEstimator) -> StateAssembler:
+    """Return the layer that assembles the states of a source."""
     interface = source.interface
-    if interface.seen is None:
+    if interface.estimated_objects is None:
         raise RuntimeError("the source has no objects to find: read it with find_objects=True")
-    return SceneReader(interface.layout, interface.seen, estimator.names)
+    return StateAssembler(interface.layout, interface.estimated_objects, estimator.names)

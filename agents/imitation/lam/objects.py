@@ -1,4 +1,4 @@
-"""Objects in images: their estimated positions take the place of the features that images do not show."""
+"""Estimation of the positions of objects from images, which replace the features that images do not show."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lam_envs.observation.features import Layout
 MATRICES, VECTORS, PRESENCE = "information_matrices", "information_vectors", "presence"
 """Names of the state of the estimator in the memory of a policy."""
 LARGEST_LOGIT = 20.0
-"""Bound of the logarithm of the odds that an object is there."""
+"""Largest absolute value of the logit of an object's presence."""
 
 
 @dataclass(frozen=True)
-class SeenObjects:
+class EstimatedObjects:
     """Objects whose positions are estimated in an environment with images.
 
     Attributes:
@@ -38,7 +38,7 @@ class SeenObjects:
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, observed: PixelObservations, task: str) -> SeenObjects:
+    def of(cls, observed: PixelObservations, task: str) -> EstimatedObjects:
         """Return the objects of an environment with a task."""
         names = tuple(name.removesuffix(POSITION) for name in observed.objects)
         return cls(observed.robot, names, tuple(f"{task} {name}" for name in names))
@@ -55,12 +55,11 @@ class SeenObjects:
 
 @dataclass(frozen=True)
 class LabeledPresence:
-    """Keypoints of N steps, and which objects are there. Indexing gives a minibatch.
+    """Keypoints of N steps, and which objects are present. Indexing gives a minibatch.
 
     Attributes:
         keypoints: Keypoints, shape (N, objects, cameras, 5).
-        present: 1 for objects that are there, 0 for those that are not, NaN for those of other environments; shape
-            (N, objects).
+        present: 1 for present objects, 0 for absent ones, NaN for those of other environments; shape (N, objects).
     """
 
     keypoints: torch.Tensor
@@ -80,7 +79,7 @@ class LabeledPresence:
 
 
 class PresenceModel(TorchModel[LabeledPresence]):
-    """Logistic regression for each object: is it there, given the heatmaps of all cameras?
+    """Logistic regression that predicts the presence of each object from the heatmaps of all cameras.
 
     Args:
         cameras: Number of cameras.
@@ -93,7 +92,7 @@ class PresenceModel(TorchModel[LabeledPresence]):
         self.bias = nn.Parameter(torch.zeros(objects))
 
     def forward(self, keypoints: torch.Tensor) -> torch.Tensor:
-        """Return the logarithm of the odds that each object is there, shape (N, objects).
+        """Return the logit of each object's presence, shape (N, objects).
 
         Args:
             keypoints: Shape (N, objects, cameras, 5).
@@ -102,7 +101,7 @@ class PresenceModel(TorchModel[LabeledPresence]):
         return logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
 
     def compute_loss(self, batch: LabeledPresence) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the mean cross-entropy over objects of which it is known whether they are there; shape ()."""
+        """Return the mean cross-entropy over the objects whose presence is labeled; shape ()."""
         is_known = ~batch.present.isnan()
         losses = nn.functional.binary_cross_entropy_with_logits(
             self(batch.keypoints), batch.present.nan_to_num(), reduction="none"
@@ -112,7 +111,7 @@ class PresenceModel(TorchModel[LabeledPresence]):
 
 
 class ObjectEstimator(PositionEstimator):
-    """Estimator of the positions of the objects of all environments of a model, and of whether they are there.
+    """Estimator of the positions and the presence of the objects in all environments of a model.
 
     Args:
         cameras: Shapes of the images of each camera.
@@ -136,7 +135,7 @@ class ObjectEstimator(PositionEstimator):
         Args:
             keypoints: Keypoints of the images, shape (N, objects, cameras, 5).
             tool: Position of the tool, meters, shape (N, 3).
-            memory: Memory; its logarithms of odds are those of all images of the episode so far.
+            memory: Memory. Its presence logits are sums over all images of the episode so far.
         """
         matrix, vector = self.triangulation.information(keypoints, tool)
         positions, matrices, vectors = self.filter_step(matrix, vector, memory[MATRICES], memory[VECTORS])
@@ -144,40 +143,40 @@ class ObjectEstimator(PositionEstimator):
         return positions, {MATRICES: matrices, VECTORS: vectors, PRESENCE: presence}
 
 
-class SceneReader(nn.Module):
-    """Layer without weights that writes what is observed and estimated as a state of one environment.
+class StateAssembler(nn.Module):
+    """Layer without weights that assembles the state of an environment from robot features and estimated objects.
 
     Args:
         layout: Layout of the state.
-        seen: Objects of the environment.
+        objects: Objects of the environment.
         known: Names of the objects of the estimator.
 
     Raises:
         ValueError: The estimator does not know an object.
     """
 
-    def __init__(self, layout: Layout, seen: SeenObjects, known: Sequence[str]) -> None:
+    def __init__(self, layout: Layout, objects: EstimatedObjects, known: Sequence[str]) -> None:
         super().__init__()
-        unknown = [name for name in seen.keys if name not in known]
+        unknown = [name for name in objects.keys if name not in known]
         if unknown:
             raise ValueError(
-                f"the model does not find {', '.join(unknown)} in images; it learned to find {', '.join(known)}: "
-                "train it on images of a task with such objects"
+                f"the model cannot estimate the positions of {', '.join(unknown)}; expected some of "
+                f"{', '.join(known)}: train it on images of a task with such objects"
             )
-        rows = [known.index(name) for name in seen.keys]
-        flags = [number for number, name in enumerate(seen.names) if name + PRESENT in layout]
-        parts = [layout[name + POSITION] for name in seen.names]
+        rows = [known.index(name) for name in objects.keys]
+        flags = [number for number, name in enumerate(objects.names) if name + PRESENT in layout]
+        parts = [layout[name + POSITION] for name in objects.names]
         columns = [
-            *layout.feature_indices(seen.robot),
+            *layout.feature_indices(objects.robot),
             *(index for part in parts for index in range(layout.size)[part.slice]),
-            *(range(layout.size)[layout[seen.names[number] + PRESENT].slice][0] for number in flags),
+            *(range(layout.size)[layout[objects.names[number] + PRESENT].slice][0] for number in flags),
         ]
         rest = [index for index in range(layout.size) if index not in set(columns)]
-        tool = seen.robot[TOOL]
+        tool = objects.robot[TOOL]
         self._rest = len(rest)
         self._flags, self._rows = flags, rows
         self._order = torch.tensor([*columns, *rest]).argsort().tolist()
-        self._tool = list(range(seen.robot.size)[tool.slice])
+        self._tool = list(range(objects.robot.size)[tool.slice])
         for name, values in (
             ("center", [part.center for part in parts]),
             ("scale", [[part.scale] for part in parts]),
@@ -196,7 +195,7 @@ class SceneReader(nn.Module):
         Args:
             robot: Features of the robot, shape (N, features of the robot).
             positions: Positions of the objects of the estimator, meters, shape (N, objects, 3).
-            presence: Logarithms of the odds that they are there, shape (N, objects).
+            presence: Logits of their presence, shape (N, objects).
         """
         scaled = (positions[:, self._rows].float() - self.get_buffer("center")) / self.get_buffer("scale")
         is_there = (presence[:, self._rows][:, self._flags] > 0.0).float() * 2.0 - 1.0

@@ -15,7 +15,7 @@ from agents.data.features import FeatureIndices
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.estimation.scenes import PixelObservations
 from agents.imitation.lam.entities import EntityReader, EntityTable, Schema
-from agents.imitation.lam.known_sentences import Understood
+from agents.imitation.lam.known_sentences import MatchedSentence
 from agents.imitation.lam.language import ParsedSentence, parse
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.networks.batch import (
@@ -29,7 +29,7 @@ from agents.imitation.lam.networks.batch import (
 from agents.imitation.lam.networks.cameras import Images, shifted_at_random
 from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
-from agents.imitation.lam.objects import SceneReader, SeenObjects
+from agents.imitation.lam.objects import EstimatedObjects, StateAssembler
 from agents.policies.encoders.images import ImageEncoder
 from agents.policies.encoders.instructions import UNKNOWN_SHARE
 from agents.policies.torch_policy import TorchPolicy
@@ -56,14 +56,14 @@ class Interface:
     Attributes:
         observation_space: Box of features, or a Dict of them, of the instruction and of images.
         action_space: Box.
-        layout: Names of the features; with images, those of the robot.
+        layout: Names of the features; with images, those of the robot, or those of the state if positions of objects
+            are estimated.
         task: Name of the task.
         robot: Name of the robot.
         control: Name of the control.
         lacks_instruction: True if only an instruction specifies the goal, and the observations have none.
         images: Shape of the images of each camera; empty without images.
-        seen: Objects whose positions are estimated from images, in an environment whose layout is that of the state;
-            None for an environment whose layout is that of its observations.
+        estimated_objects: Objects whose positions are estimated from images; None if no positions are estimated.
     """
 
     observation_space: Space
@@ -74,7 +74,7 @@ class Interface:
     control: str
     lacks_instruction: bool
     images: Mapping[str, Shape] = field(default_factory=dict)
-    seen: SeenObjects | None = None
+    estimated_objects: EstimatedObjects | None = None
 
     @classmethod
     def of(cls, env: Env, *, find_objects: bool = False) -> Interface:
@@ -111,12 +111,12 @@ class Interface:
             return made
         observed = PixelObservations.of(env)
         observed.env.close()
-        return replace(made, layout=observed.state, seen=SeenObjects.of(observed, task))
+        return replace(made, layout=observed.state, estimated_objects=EstimatedObjects.of(observed, task))
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """Features of the layout that are neither observed nor estimated."""
-        return () if self.seen is None else self.seen.unknown(self.layout)
+        return () if self.estimated_objects is None else self.estimated_objects.unknown(self.layout)
 
     def reader(self, schema: Schema) -> EntityReader:
         """Return the layer that reads the entities of the environment."""
@@ -171,10 +171,10 @@ class LamPolicy(TorchPolicy[LamBatch]):
         self.use_instruction, self.image_shift = use_instruction, image_shift
         self.word_dropout = word_dropout
         self.reader = interface.reader(network.schema).to(self.device)
-        self.scene: SceneReader | None = None
-        if interface.seen is not None:
-            known = network.schema.found
-            self.scene = SceneReader(interface.layout, interface.seen, known).to(self.device)
+        self.assembler: StateAssembler | None = None
+        if interface.estimated_objects is not None:
+            known = network.schema.estimated_objects
+            self.assembler = StateAssembler(interface.layout, interface.estimated_objects, known).to(self.device)
         self.interface = interface
         if interface.action_size > network.action_size:
             raise ValueError(
@@ -224,7 +224,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return the memory at the start of N episodes: the rest of a chunk, and how much of it is to be executed."""
         shape = (count, self.network.sizes.actions, self.network.action_size)
         objects = self.network.objects
-        estimated = {} if self.scene is None or objects is None else objects.initial_memory(count, self.device)
+        estimated = {} if self.assembler is None or objects is None else objects.initial_memory(count, self.device)
         return {
             CHUNK: torch.zeros(shape, device=self.device),
             LEFT: torch.zeros(count, dtype=torch.int64, device=self.device),
@@ -232,12 +232,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
         }
 
     def _with_state(self, observation: Tensors, memory: State) -> tuple[Tensors, State]:
-        """Return observations with estimated states in place of the features of the robot, and the memory of it."""
+        """Return observations with estimated states in place of the robot's features, and the estimator's memory."""
         objects = self.network.objects
-        if self.scene is None or objects is None:
+        if self.assembler is None or objects is None:
             return observation, {}
         key = self.interface.features_key
-        state, following = self.scene.estimate(objects, observation, key, memory)
+        state, following = self.assembler.estimate(objects, observation, key, memory)
         return {**cast("dict[str, torch.Tensor]", observation), key: state}, following
 
     def predict_action(
@@ -371,7 +371,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
         network, batch = self._transformer(), self._single(observation)
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
             return []
-        parsed = self.parsed(self.understood(decode_instruction(observation[INSTRUCTION_KEY])).text)
+        parsed = self.parsed(self.match_instruction(decode_instruction(observation[INSTRUCTION_KEY])).text)
         names = [str(name).replace("_", " ") for name in self.reader.names]
         words = [names[row] if row >= 0 else word for word, row in zip(parsed.words, parsed.entities, strict=True)]
         shares = network.attention(batch)[0, 1] * network.sentences.attention(batch.words)[0]
@@ -397,12 +397,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
         """Return an instruction with its mentions of the environment's entities."""
         return parse(instruction, self.reader.mentionable)
 
-    def understood(self, instruction: str) -> Understood:
+    def match_instruction(self, instruction: str) -> MatchedSentence:
         """Return the sentence that the policy follows: with ``match_sentences``, a known one."""
         known = self.network.known_sentences
         if known is None:
-            return Understood(instruction, 1.0)
-        return known.understood(instruction, self.reader.objects, self.interface.task)
+            return MatchedSentence(instruction, 1.0)
+        return known.match_instruction(instruction, self.reader.objects, self.interface.task)
 
     def tokens(self, encoded: bytes) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the numbers of the words of a sentence, and the position of each entity's first mention.
@@ -415,7 +415,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
             which are -1 without a mention.
         """
         if encoded not in self._parsed:
-            found = self.parsed(self.understood(encoded.rstrip(b"\0").decode(errors="replace")).text)
+            found = self.parsed(self.match_instruction(encoded.rstrip(b"\0").decode(errors="replace")).text)
             if len(self._parsed) >= CACHED_SENTENCES:
                 self._parsed.clear()
             numbers = self.network.sentences.numbers([found])[0]

@@ -67,7 +67,7 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
 
     Raises:
         FileNotFoundError: There is no saved model.
-        ModuleNotFoundError: The sentence encoder that it compares instructions by is not installed.
+        ModuleNotFoundError: The sentence encoder that it matches instructions with is not installed.
         ValueError: The files are damaged or of another agent, or the installed sentence encoder has other weights.
     """
     description, weights = read_weights(directory, name, {})

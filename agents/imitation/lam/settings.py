@@ -58,8 +58,8 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings, EstimatorSettings):
     use_instruction: bool = Field(True, description="Use the instruction; False for a baseline without language.")
     match_sentences: bool = Field(
         False,
-        description="Replace each instruction that is not in the demonstrations by the most similar one that is, "
-        "found by the sentence encoder all-MiniLM-L6-v2, which also knows other words (extra language).",
+        description="Replace each instruction that is not in the demonstrations of its task by the most similar one "
+        "that is. The frozen sentence encoder all-MiniLM-L6-v2 compares them (extra language).",
     )
     word_dropout: float = Field(
         UNKNOWN_SHARE,
@@ -94,8 +94,8 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings, EstimatorSettings):
     )
     find_objects: bool = Field(
         False,
-        description="Also act on the positions of objects in images, which are estimated by networks that learn from "
-        "the states of the simulator that demonstrations hold.",
+        description="Also estimate the positions of objects from images, as inputs of the network. The estimator "
+        "learns from the simulator states in the demonstrations.",
     )
     image_shift: CountOrZero = Field(3, le=64, description="Largest random shift of images in training, pixels.")
 

@@ -160,7 +160,7 @@ def test_keypoints_that_are_not_sure_leave_what_is_known_from_demonstrations(sce
     assert np.abs(positions - mean).max() < 0.5 * np.abs(scenes.positions - mean).max()
 
 
-def test_a_network_that_is_sure_of_all_keypoints_still_learns_which_are_occluded() -> None:
+def test_a_network_that_predicts_minimal_uncertainty_still_learns_which_keypoints_are_occluded() -> None:
     with isolated_rng(0):
         model = Triangulation(1, 1)
     torch.nn.init.constant_(cast(Any, model.networks[0])[-1].bias, -8.0)

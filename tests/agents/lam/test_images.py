@@ -129,7 +129,7 @@ def test_other_cameras_and_networks_without_images_are_refused(seen: Any, make: 
         agents.load(folder, make("LamReachPixels-v0"))
     with pytest.raises(ValueError, match=r"front \(84 x 84 x 3\).*; expected front \(24 x 24 x 3\)"):
         learned(make("LamReachPixels-v0"), seen)
-    with pytest.raises(ValueError, match="the network mlp sees no images"):
+    with pytest.raises(ValueError, match="the network mlp cannot encode images"):
         agents.make("lam", env, network="mlp")
     described = json.loads((folder / "agent.json").read_text())
     model = described["model"]

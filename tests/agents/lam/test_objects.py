@@ -17,8 +17,8 @@ from agents.data.demonstrations import DemonstrationData
 from agents.estimation.scenes import PixelObservations, read_scenes
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.mixture import Source, read_source
-from agents.imitation.lam.object_training import estimated, join_scenes
-from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, PresenceModel, SceneReader
+from agents.imitation.lam.object_training import join_scenes, with_estimated_states
+from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, PresenceModel, StateAssembler
 from agents.imitation.lam.policy import Interface
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.run import Run
@@ -58,7 +58,7 @@ def test_one_model_finds_the_objects_of_each_task(push: Any, table: Any, make: M
     envs = [make("LamPushPixels-v0", **IMAGES), make("LamTablePixels-v0", **IMAGES)]
     agent: Lam = agents.make("lam", envs[0], **SMALL, **FIND)
     agent.learn([push, table], envs, seed=0, budget=1)
-    found = agent.policy.network.schema.found
+    found = agent.policy.network.schema.estimated_objects
     assert {"push goal", "push object", "table red_cube", "table handle"} <= set(found)
     folder = agent.save(tmp_path / "agent")
     for env in envs:
@@ -80,7 +80,9 @@ def test_an_instruction_refers_to_an_object_in_images(table: Any, make: Make) ->
     assert [policy.reader.names[row] for row, at in enumerate(parsed.mentions) if at >= 0] == ["red_cube"]
 
 
-def test_a_batch_acts_as_each_episode_alone_and_each_begins_without_memory(push: Any, make: Make) -> None:
+def test_a_batch_gives_the_actions_of_single_episodes_and_episode_start_resets_the_memory(
+    push: Any, make: Make
+) -> None:
     env = make("LamPushPixels-v0", **IMAGES)
     agent = learned(env, push, **FIND, executed_actions=1)
     seen = observations_of(env, range(3))
@@ -98,9 +100,9 @@ def test_a_batch_acts_as_each_episode_alone_and_each_begins_without_memory(push:
 def test_true_positions_give_the_state_of_the_simulator(env_id: str, make: Make) -> None:
     env = make(env_id, **IMAGES)
     interface = Interface.of(env, find_objects=True)
-    seen = interface.seen
+    seen = interface.estimated_objects
     assert seen is not None
-    reader = SceneReader(interface.layout, seen, sorted(seen.keys))
+    reader = StateAssembler(interface.layout, seen, sorted(seen.keys))
     observed = PixelObservations.of(env)
     for seed in range(3):
         observation, _ = env.reset(seed=seed)
@@ -122,7 +124,7 @@ def test_true_positions_give_the_state_of_the_simulator(env_id: str, make: Make)
 
 
 def test_the_scenes_of_several_tasks_have_the_objects_of_all(sources: list[Source]) -> None:
-    seen = [source.interface.seen for source in sources]
+    seen = [source.interface.estimated_objects for source in sources]
     names = sorted({key for each in seen if each is not None for key in each.keys})
     scenes, present = join_scenes(sources, names)
     count = len(sources[0])
@@ -146,7 +148,7 @@ def lengths(source: Source) -> tuple[int, ...]:
 
 def test_an_object_that_is_absent_has_no_position(table: Any) -> None:
     source = read_source(table, find_objects=True)
-    scenes, seen = source.scenes, source.interface.seen
+    scenes, seen = source.scenes, source.interface.estimated_objects
     assert scenes is not None
     assert seen is not None
     layout = source.interface.layout
@@ -174,8 +176,8 @@ def test_presence_is_learned_from_heatmaps() -> None:
 
 def test_the_memory_collects_the_evidence_of_all_images(sources: list[Source]) -> None:
     interface = sources[0].interface
-    assert interface.seen is not None
-    estimator = ObjectEstimator(interface.images, interface.seen.keys).eval()
+    assert interface.estimated_objects is not None
+    estimator = ObjectEstimator(interface.images, interface.estimated_objects.keys).eval()
     torch.nn.init.constant_(estimator.presence.bias, 0.25)
     memory = estimator.initial_memory(2, torch.device("cpu"))
     keypoints = torch.zeros(2, 2, 2, 5)
@@ -185,7 +187,7 @@ def test_the_memory_collects_the_evidence_of_all_images(sources: list[Source]) -
 
 
 @pytest.mark.parametrize("epochs", [0, 2, 4])
-def test_a_training_that_died_in_any_part_ends_with_the_same_weights(
+def test_a_training_killed_in_any_stage_resumes_with_the_same_weights(
     epochs: int, push: Any, make: Make, tmp_path: Path
 ) -> None:
     env = make("LamPushPixels-v0", **IMAGES)
@@ -198,7 +200,9 @@ def test_a_training_that_died_in_any_part_ends_with_the_same_weights(
 
 def test_a_task_whose_objects_the_model_has_not_seen_is_refused(push: Any, make: Make, tmp_path: Path) -> None:
     folder = learned(make("LamPushPixels-v0", **IMAGES), push, **FIND).save(tmp_path / "agent")
-    with pytest.raises(ValueError, match=r"does not find reach goal in images; it learned to find push goal, push"):
+    with pytest.raises(
+        ValueError, match=r"cannot estimate the positions of reach goal; expected some of push goal, push object"
+    ):
         agents.load(folder, make("LamReachPixels-v0", **IMAGES))
 
 
@@ -223,9 +227,9 @@ def test_fine_tuning_keeps_the_estimator(push: Any, make: Make, tmp_path: Path) 
 def test_mirrored_demonstrations_have_the_found_positions_and_no_images(push: Any, make: Make) -> None:
     source = read_source(push, find_objects=True)
     interface = source.interface
-    assert interface.seen is not None
-    estimator = ObjectEstimator(interface.images, interface.seen.keys).eval()
-    (seen,) = estimated([source], estimator)
+    assert interface.estimated_objects is not None
+    estimator = ObjectEstimator(interface.images, interface.estimated_objects.keys).eval()
+    (seen,) = with_estimated_states([source], estimator)
     mirrored = seen.mirrored()
     assert seen.images is not None
     assert mirrored.images is None
@@ -235,7 +239,9 @@ def test_mirrored_demonstrations_have_the_found_positions_and_no_images(push: An
     torch.testing.assert_close(mirrored.observations[:, goal], expected)
 
 
-def test_mirrored_demonstrations_are_sampled_as_often_as_the_others(push: Any, table: Any, make: Make) -> None:
+def test_mirrored_demonstrations_have_the_sampling_share_of_their_originals(
+    push: Any, table: Any, make: Make
+) -> None:
     env = make("LamPushPixels-v0", **IMAGES)
     shares = {"table panda ee images": 1e-9}
     agent: Lam = agents.make("lam", env, **{**SMALL, "batches": 8}, **FIND, shares=shares)
@@ -250,13 +256,13 @@ def test_without_the_setting_the_positions_are_not_used(push: Any, make: Make, t
     folder = learned(env, push).save(tmp_path / "agent")
     description = json.loads((folder / "agent.json").read_text())
     assert "find_objects" not in description["settings"]
-    assert "found" not in description["model"]["schema"]
+    assert "estimated_objects" not in description["model"]["schema"]
     assert read_source(push).scenes is None
 
 
 def test_every_fourth_step_is_rendered(push: Any, make: Make) -> None:
     env = make("LamPushPixels-v0", **IMAGES)
-    scenes = read_scenes(DemonstrationData(push), PixelObservations.of(env), rendered_every=4)
+    scenes = read_scenes(DemonstrationData(push), PixelObservations.of(env), render_interval=4)
     start = 0
     expected = []
     for length in scenes.lengths:

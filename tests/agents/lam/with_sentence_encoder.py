@@ -15,7 +15,7 @@ import demos
 from agents.deployment.export.lam import LamGraph
 from agents.deployment.talk.conversation import Conversation
 from agents.imitation.lam.agent import Lam
-from agents.imitation.lam.known_sentences import KnownSentences, Understood, without_names
+from agents.imitation.lam.known_sentences import KnownSentences, MatchedSentence, without_names
 from agents.imitation.lam.language import parse
 from agents.imitation.lam.saved_model import read_model
 from agents.policies.encoders.sentences import _token_embeddings, encoder_record, is_reversed, most_similar
@@ -88,7 +88,12 @@ def test_an_unknown_sentence_is_replaced_by_the_most_similar_known_one_with_as_m
     assert known.match("hoist the item", "table") == ("hoist the item", 1.0)
     known.extend("table", ["lift the item", "stack the item on the item", "open the drawer", "close the drawer"])
     known.extend("table", ["lift the item", ""])
-    assert known.of("table") == ["close the drawer", "lift the item", "open the drawer", "stack the item on the item"]
+    assert known.for_task("table") == [
+        "close the drawer",
+        "lift the item",
+        "open the drawer",
+        "stack the item on the item",
+    ]
     for text, expected in (
         ("hoist the item", "lift the item"),
         ("lift the item above the item", "stack the item on the item"),
@@ -103,11 +108,11 @@ def test_an_unknown_sentence_is_replaced_by_the_most_similar_known_one_with_as_m
 def test_the_replacement_has_the_names_of_the_instruction() -> None:
     known = KnownSentences()
     known.extend("table", ["lift the item", "place the item left of the item"])
-    assert known.understood("Lift the red cube!", NAMES, "table") == Understood("Lift the red cube!", 1.0)
-    assert known.understood("hoist the red cube", NAMES, "table").text == "lift the red cube"
+    assert known.match_instruction("Lift the red cube!", NAMES, "table") == MatchedSentence("Lift the red cube!", 1.0)
+    assert known.match_instruction("hoist the red cube", NAMES, "table").text == "lift the red cube"
     for text in ("let the slab have the red cube as its left neighbor", "deposit the red cube leftward of the slab"):
-        assert known.understood(text, NAMES, "table").text == "place the red cube left of the slab"
-    assert known.understood("hoist the banana", NAMES, "table").text == "lift the item"
+        assert known.match_instruction(text, NAMES, "table").text == "place the red cube left of the slab"
+    assert known.match_instruction("hoist the banana", NAMES, "table").text == "lift the item"
 
 
 def test_known_sentences_that_are_too_long_or_too_many_are_left_out() -> None:
@@ -115,18 +120,18 @@ def test_known_sentences_that_are_too_long_or_too_many_are_left_out() -> None:
     count, size = known.texts.shape
     longest = "x" * (size - len("table\t"))
     known.extend("table", [longest, longest + "x"])
-    assert known.all() == [("table", longest)]
+    assert known.task_sentences() == [("table", longest)]
     known.extend("drawer", (f"pull {number} times" for number in range(count + 5)))
-    assert len(known.all()) == count
+    assert len(known.task_sentences()) == count
 
 
-def test_sentences_of_other_tasks_replace_none_of_a_task_with_sentences_of_its_own() -> None:
+def test_an_instruction_is_matched_only_with_sentences_of_its_task_if_there_are_any() -> None:
     known = KnownSentences()
     known.extend("drawer", ["open the drawer", "open the drawer by its handle"])
     known.extend("table", ["lift the item", "open the drawer"])
     assert known.match("open the drawer by its handle", "drawer") == ("open the drawer by its handle", 1.0)
     assert known.match("open the drawer by its handle", "table")[0] == "open the drawer"
-    assert known.of("reach") == ["open the drawer", "open the drawer by its handle", "lift the item"]
+    assert known.for_task("reach") == ["open the drawer", "open the drawer by its handle", "lift the item"]
 
 
 def test_most_sentences_with_unknown_words_are_replaced_by_one_of_their_verb() -> None:
@@ -160,11 +165,11 @@ def test_in_every_paraphrase_the_moved_object_comes_first_in_the_replacement() -
                 filled = text.format(x="the red cube", y="the slab", side=verb)
                 if split == "train":
                     known.extend("table", [template(filled)])
-                understood = known.understood(filled, NAMES, "table").text
+                understood = known.match_instruction(filled, NAMES, "table").text
                 assert understood.index("red cube") < understood.index("slab"), text
 
 
-def test_roles_are_swapped_only_where_the_meaning_says_so() -> None:
+def test_objects_are_swapped_only_if_the_meaning_requires_it() -> None:
     left = "place the item left of the item"
     assert is_reversed("let the item have the item as its left neighbor", left, "item")
     assert not is_reversed("deposit the item leftward of the item", left, "item")
@@ -195,7 +200,7 @@ def test_the_policy_acts_as_for_the_known_sentence(table: Any, make: Make) -> No
         text: agent.predict({**seen, "instruction": encoded(text)})[0]
         for text in ("open the drawer", "slide the drawer outward", "lift the red cube")
     }
-    assert policy.understood("slide the drawer outward").text == "open the drawer"
+    assert policy.match_instruction("slide the drawer outward").text == "open the drawer"
     np.testing.assert_array_equal(actions["open the drawer"], actions["slide the drawer outward"])
     assert not np.allclose(actions["open the drawer"], actions["lift the red cube"], atol=1e-4)
     words = [word for word, _ in policy.word_attention({**seen, "instruction": encoded("slide the drawer outward")})]
@@ -231,7 +236,7 @@ def test_a_saved_agent_records_the_encoder_without_its_weights(
     assert description["model"]["sentence_encoder"] == encoder_record()
     assert len(encoder_record()["sha256"]) == 64
     loaded = agents.load(folder, env)
-    assert known_of(loaded).all() == known_of(agent).all() != []
+    assert known_of(loaded).task_sentences() == known_of(agent).task_sentences() != []
     seen = observations_of(env, range(3))
     np.testing.assert_array_equal(loaded.predict(seen)[0], agent.predict(seen)[0])
 
@@ -264,7 +269,7 @@ def test_a_finetuned_model_keeps_the_sentences_that_it_knew(
         Lam.finetune(folder, both[1], grasp, seed=1, match_sentences=False)
     tuned = Lam.finetune(folder, both[1], grasp, replay=[table], seed=1, budget=1, learning_rate=1e-12)
     loaded = agents.load(tuned.save(tmp_path / "tuned"), env)
-    before, after = known_of(agent).all(), known_of(loaded).all()
+    before, after = known_of(agent).task_sentences(), known_of(loaded).task_sentences()
     assert after[: len(before)] == before
     assert set(after) > set(before)
 
@@ -284,7 +289,7 @@ def test_a_sentence_is_compared_once(agent: Lam, make: Make) -> None:
 
 
 def test_the_export_is_refused_only_with_instructions(agent: Lam, make: Make) -> None:
-    with pytest.raises(ValueError, match="match_sentences=true cannot be exported for instructions"):
+    with pytest.raises(ValueError, match="match_sentences=true cannot be exported for an environment with"):
         LamGraph(agent.observation_space, agent.action_space, agent.policy)
     plain = agents.make("lam", make("LamReach-v0"), **SMALL, **MATCH)
     graph = LamGraph(plain.observation_space, plain.action_space, plain.policy)

@@ -33,7 +33,7 @@ class Sizes:
         actions: Actions K of a chunk.
         head: Head that predicts them.
         image_readout: Readout of the convolutions of images.
-        match_sentences: True to keep the sentences of the demonstrations.
+        match_sentences: True to save the sentences of the demonstrations, which replace other instructions.
     """
 
     width: int
@@ -78,7 +78,11 @@ class ChunkNetwork(nn.Module, ABC):
         self.register_buffer("spread", torch.ones(len(kinds), largest))
         self.register_buffer("quantity", _quantity_of_columns(schema, largest), persistent=False)
         self.register_buffer("kind", torch.tensor([kinds.index(kind) for kind in schema.kinds]), persistent=False)
-        self.objects = ObjectEstimator(schema.cameras, schema.found).requires_grad_(False) if schema.found else None
+        self.objects = (
+            ObjectEstimator(schema.cameras, schema.estimated_objects).requires_grad_(False)
+            if schema.estimated_objects
+            else None
+        )
 
     @abstractmethod
     def encode(self, batch: LamBatch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -36,10 +36,10 @@ class MlpNetwork(ChunkNetwork):
 
     def __init__(self, schema: Schema, robots: Sequence[str], action_size: int, sizes: Sizes) -> None:
         super().__init__(schema, robots, action_size, sizes)
-        if schema.cameras and not schema.found:
+        if schema.cameras and not schema.estimated_objects:
             raise ValueError(
-                f"the network mlp sees no images, and there are some of {', '.join(schema.cameras)}: set "
-                "find_objects=true"
+                f"the network mlp cannot encode images (cameras: {', '.join(schema.cameras)}): set "
+                "find_objects=true, or network=transformer"
             )
         hidden = TRUNK * sizes.width
         self.sentences = Sentences(sizes.width)
