@@ -84,8 +84,8 @@ SUITES = {
     "language": (
         "Language",
         "Success of `lam` in `LamTable-v0`, where only the instruction specifies the goal: with the wording and the "
-        "commands of the training, with others, and with the instruction of another command. One training with "
-        "learned words and one with a frozen sentence encoder, and the same on ten tasks.",
+        "commands of the training, with others, and with the instruction of another command. One training in Table "
+        "and one on ten tasks, also with a frozen sentence encoder.",
     ),
     "experts": ("Experts", "Success of the scripted experts, by task and robot."),
     "experts-conditions": (

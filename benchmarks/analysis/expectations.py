@@ -144,7 +144,6 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     ),
     "language": (
         *_understood("lam", unknown_words=0.85),
-        *_understood("lam with sentence encoder", unknown_words=0.90),
         *_understood("lam with ten tasks", unknown_words=0.85),
         *_understood("lam with ten tasks and sentence encoder", unknown_words=0.90),
     ),

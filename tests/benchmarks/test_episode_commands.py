@@ -91,10 +91,9 @@ def test_a_table_of_verbs_has_each_episode_of_each_condition_once() -> None:
     text = reports.markdown(PUBLISHED / "language")
     tables = success_by_verb(results, table, commands, conditions)
     labels = [
+        "lam with ten tasks and sentence encoder",
         "lam with ten tasks",
         "lam",
-        "lam with sentence encoder",
-        "lam with ten tasks and sentence encoder",
     ]
     assert {entry["label"] for entry in suite["agents"]} == set(labels)
     assert [verbs.title for verbs in tables] == [f"success of {label} in LamTable-v0" for label in labels]

@@ -228,7 +228,7 @@ class Lam(PolicyAgent):
             if self.settings.mirror:
                 pairs = [(each, each.mirrored()) for each in sources if each.can_be_mirrored]
                 if shares is not None:
-                    shares = {**shares, **{copy.group: shares[each.group] for each, copy in pairs}}
+                    shares = _shared_with_copies(shares, pairs)
                 sources = [*sources, *(copy for _, copy in pairs)]
             interfaces = [self._interface_of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start, objects=objects)
@@ -407,3 +407,15 @@ def _datasets(demonstrations: Demonstrations) -> list[minari.MinariDataset]:
     if not datasets:
         raise ValueError("no datasets: expected at least one")
     return datasets
+
+
+def _shared_with_copies(shares: Mapping[str, float], pairs: Sequence[tuple[Source, Source]]) -> dict[str, float]:
+    """Return shares of groups in which mirrored copies with a group of their own get half of the share of the others.
+
+    Args:
+        shares: Share of each group.
+        pairs: Sources and their mirrored copies.
+    """
+    copied = {each.group: copy.group for each, copy in pairs if copy.group != each.group}
+    found = {group: 0.5 * share if group in copied else share for group, share in shares.items()}
+    return found | {copy: found[group] for group, copy in copied.items() if group in found}

@@ -331,7 +331,9 @@ class EntityReader(nn.Module):
 
 def _without(entity: Entity, unknown: Collection[str]) -> Entity:
     """Return an entity without some features."""
-    columns = {name: held for name, held in entity.columns.items() if f"{entity.name}/{name}" not in unknown}
+    # The quantities of the robot have the full names of its features.
+    prefix = "" if entity.name == ROBOT else f"{entity.name}/"
+    columns = {name: held for name, held in entity.columns.items() if prefix + name not in unknown}
     return replace(entity, columns=columns)
 
 
