@@ -12,6 +12,7 @@ from torch import nn
 from agents.estimation.detector import KEYPOINT_SIZE
 from agents.estimation.scenes import Scenes
 from agents.policies.torch_policy import TorchModel
+from agents.types import Array
 
 HIDDEN_UNITS = 16
 LOG_STD = -1.0, 4.0
@@ -94,13 +95,14 @@ class Triangulation(TorchModel[LabeledKeypoints]):
         chosen = np.where(is_on_hand[:, None], offsets.mean(axis=0), centers.mean(axis=0))
         first, _, last = np.linalg.svd(scenes.poses[:, :, :3, :3].astype(np.float64).mean(axis=0))
         first[..., 2] *= np.sign(np.linalg.det(first @ last))[:, None]
-        spread = np.maximum(np.nanstd(scenes.positions, axis=0), MIN_SPREAD)
+        mean, std = _moments(scenes.positions)
+        spread = np.maximum(std, MIN_SPREAD)
         for name, values in (
             ("centers", chosen),
             ("is_on_hand", is_on_hand[:, None].astype(np.float64)),
             ("rotations", first @ last),  # the rotation that is closest to the mean
             ("intrinsics", scenes.intrinsics),
-            ("mean", np.nanmean(scenes.positions, axis=0)),
+            ("mean", mean),
             ("precision", 1.0 / spread**2),
         ):
             self.get_buffer(name).copy_(torch.from_numpy(np.asarray(values)))
@@ -199,6 +201,22 @@ class Triangulation(TorchModel[LabeledKeypoints]):
     def _centers(self, tool: torch.Tensor) -> torch.Tensor:
         """Return the centers of the cameras, meters, shape (N, cameras, 3)."""
         return self.get_buffer("centers") + self.get_buffer("is_on_hand") * tool[:, None]
+
+
+def _moments(positions: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of the positions of each object, shape (objects, 3).
+
+    Those of an object that is absent everywhere are the ones of all objects together.
+
+    Args:
+        positions: Shape (N, objects, 3); NaN for an absent object.
+    """
+    is_absent = np.isnan(positions[..., 0]).all(axis=0)[:, None]
+    overall = np.nanmean(positions, axis=(0, 1)), np.nanstd(positions, axis=(0, 1))
+    # Means of no numbers would warn.
+    filled = np.where(is_absent, overall[0], positions)
+    mean, std = np.nanmean(filled, axis=0), np.nanstd(filled, axis=0)
+    return mean, np.where(is_absent, overall[1], std)
 
 
 def diagonal(values: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
+from agents.imitation.lam.entities import MAX_ENTITIES
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
 from agents.imitation.lam.networks.base import ChunkNetwork
@@ -34,7 +35,7 @@ from agents.training.provenance import changed_task, training_record, training_v
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
 from agents.training.saving.storage import save_agent
-from agents.training.settings import check_budget, check_seed
+from agents.training.settings import check_budget, check_seed, read_settings
 from agents.training.staged import StagedTraining
 from agents.types import Env, JsonObject, State
 
@@ -75,8 +76,8 @@ class Lam(PolicyAgent):
     policy: LamPolicy
 
     def __init__(self, env: Env, **settings: Any) -> None:
-        find_objects = bool(settings.get("find_objects", False))
-        self._interface = Interface.of(env, find_objects=find_objects)
+        found = read_settings(self.spec.name, LamSettings, settings, env)
+        self._interface = Interface.of(env, find_objects=found.find_objects)
         self.controls: tuple[str, ...] = (self._interface.control,)
         super().__init__(env, **settings)
 
@@ -141,9 +142,10 @@ class Lam(PolicyAgent):
     ) -> Lam:
         """Return a saved model after a further training, on other demonstrations.
 
-        They may have entities, features, words and robots that the model does not know. A share of the examples comes
-        from datasets that it has learned from, so that it does not lose what it knew. Each task, robot and control of
-        the new datasets is sampled equally often, and those of the others by the setting ``shares`` of the model.
+        They may have entities, features, words and robots that the model does not know, but no objects whose
+        positions it cannot estimate from images. A share of the examples comes from datasets that it has learned
+        from, so that it does not lose what it knew. Each task, robot and control of the new datasets is sampled
+        equally often, and those of the others by the setting ``shares`` of the model.
 
         Args:
             directory: Folder of the saved model.
@@ -172,6 +174,9 @@ class Lam(PolicyAgent):
         environments, model = _environments(env), read_model(cls.spec.name, directory)
         agent = cls(environments[0], **{**model.settings, **settings})
         agent.settings.check_structure(LamSettings(**model.settings))
+        estimated = agent._interface.estimated_objects
+        if estimated is not None:
+            estimated.check(model.network.schema.estimated_objects)
         given = _datasets(demonstrations)
         run = run or Run()
         read = agent._read([*given, *replay], run)
@@ -224,13 +229,13 @@ class Lam(PolicyAgent):
         estimator_epochs = self._estimator_epochs(sources, start)
         with run.training(self.spec.name, estimator_epochs + epochs, "epochs"), isolated_rng(seed):
             restored = run.restored()
-            sources, objects, training = self._with_objects(sources, start, run, seed, restored)
+            interfaces = [self._interface_of(each) for each in environments]
+            sources, objects, training = self._with_objects(sources, interfaces, start, run, seed, restored)
             if self.settings.mirror:
                 pairs = [(each, each.mirrored()) for each in sources if each.can_be_mirrored]
                 if shares is not None:
                     shares = _shared_with_copies(shares, pairs)
                 sources = [*sources, *(copy for _, copy in pairs)]
-            interfaces = [self._interface_of(each) for each in environments]
             mixture, network = prepare(self.settings, sources, interfaces, seed=seed, start=start, objects=objects)
             known = [*(source.interface for source in sources), *interfaces]
             with_images = next((each for each in known if each.images), known[0])
@@ -286,23 +291,29 @@ class Lam(PolicyAgent):
         return settings.detector_epochs + 2 * settings.uncertainty_epochs
 
     def _with_objects(
-        self, sources: Sequence[Source], start: ChunkNetwork | None, run: Run, seed: int, restored: State | None
+        self,
+        sources: Sequence[Source],
+        interfaces: Sequence[Interface],
+        start: ChunkNetwork | None,
+        run: Run,
+        seed: int,
+        restored: State | None,
     ) -> tuple[list[Source], ObjectEstimator | None, StagedTraining | None]:
         """Return sources with estimated states, and the estimator and its training if it is trained here."""
         seen = [each for each in sources if each.scenes is not None]
         others = [each for each in sources if each.scenes is None]
         if not seen:
             return list(sources), None, None
-        if start is not None and start.objects is not None:
-            return [*with_estimated_states(seen, start.objects), *others], None, None
-        names = sorted(
-            {
-                name
-                for each in seen
-                if each.interface.estimated_objects
-                for name in each.interface.estimated_objects.keys
-            }
-        )
+        estimator = None if start is None else start.objects
+        named = [each.interface.estimated_objects for each in seen]
+        names = sorted({name for each in named if each is not None for name in each.keys})
+        if len(names) > MAX_ENTITIES:
+            raise ValueError(f"there are {len(names)} objects to find; expected at most {MAX_ENTITIES}")
+        for interface in interfaces:
+            if interface.estimated_objects is not None:
+                interface.estimated_objects.check(names if estimator is None else estimator.names)
+        if estimator is not None:
+            return [*with_estimated_states(seen, estimator), *others], None, None
         cameras = new_schema((), self.settings).with_images(each.interface.images for each in seen).cameras
         objects = ObjectEstimator(cameras, names)
         training = StagedTraining(self.spec.name, run, seed, restored)

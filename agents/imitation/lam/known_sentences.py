@@ -12,7 +12,7 @@ from agents.imitation.lam.language import NAME_MARK, ParsedSentence, parse
 from agents.policies.encoders.sentences import check_installed, is_reversed, most_similar
 
 OBJECT_WORD = "item"
-"""Word in place of the name of an object, so that sentences are compared whatever the objects are."""
+"""Word in place of the name of an object where sentences are compared, whatever the objects are."""
 MAX_SENTENCES, SENTENCE_BYTES = 2048, 160
 """Largest number of known sentences, and largest number of bytes of each with its task."""
 
@@ -51,9 +51,10 @@ class KnownSentences(nn.Module):
         self.register_buffer("texts", torch.zeros(MAX_SENTENCES, SENTENCE_BYTES, dtype=torch.uint8))
 
     def task_sentences(self) -> list[tuple[str, str]]:
-        """Return the task and the text of each sentence, with :data:`OBJECT_WORD` in place of names of objects."""
+        """Return the task and the text of each sentence without names of objects, except for damaged rows."""
         rows = (row.tobytes().rstrip(b"\0").decode(errors="replace") for row in self.texts.cpu().numpy())
-        return [(task, text) for task, _, text in (row.partition("\t") for row in rows if row)]
+        parts = (row.partition("\t") for row in rows)
+        return [(task, text) for task, _, text in parts if any(letter.isalnum() for letter in text)]
 
     def for_task(self, task: str) -> list[str]:
         """Return the sentences of a task; those of all tasks if there are none."""
@@ -77,16 +78,17 @@ class KnownSentences(nn.Module):
     def match(self, text: str, task: str) -> tuple[str, float]:
         """Return the known sentence that is most similar to a sentence, and their similarity, at most 1.
 
+        A sentence is returned as it is if it is known, or if none of the task mentions as many objects.
+
         Args:
             text: Sentence without names of objects.
             task: Name of the task.
         """
         known = self.for_task(task)
-        if not text or not known or text in known:
+        candidates = [each for each in known if _count(each) == _count(text)]
+        if not any(letter.isalnum() for letter in text) or not candidates or text in known:
             return text, 1.0
-        names = _count(text)
-        candidates = [each for each in known if _count(each) == names] or known
-        number, similarity = most_similar(text, candidates)
+        number, similarity = most_similar(_comparable(text), [_comparable(each) for each in candidates])
         return candidates[number], similarity
 
     def match_instruction(self, instruction: str, objects: Sequence[str], task: str) -> MatchedSentence:
@@ -105,18 +107,23 @@ class KnownSentences(nn.Module):
         if known == text:
             return MatchedSentence(instruction, 1.0)
         names = [objects[number].replace("_", " ") for number in parsed.entities if number >= 0]
-        if _count(text) == _count(known) == 2 and is_reversed(text, known, OBJECT_WORD):
+        if len(names) == 2 and is_reversed(_comparable(text), _comparable(known), OBJECT_WORD):
             names.reverse()
         left = iter(names)
-        filled = (next(left, word) if word == OBJECT_WORD else word for word in known.split())
+        filled = (next(left) if word == NAME_MARK else word for word in known.split())
         return MatchedSentence(" ".join(filled), similarity)
 
 
 def without_names(sentence: ParsedSentence) -> str:
-    """Return the words of a sentence, with :data:`OBJECT_WORD` in place of each name."""
-    return " ".join(OBJECT_WORD if word == NAME_MARK else word for word in sentence.words)
+    """Return the words of a sentence, with :data:`NAME_MARK` in place of each name."""
+    return " ".join(sentence.words)
+
+
+def _comparable(text: str) -> str:
+    """Return a sentence without names in words that the encoder knows."""
+    return text.replace(NAME_MARK, OBJECT_WORD)
 
 
 def _count(text: str) -> int:
     """Return how many objects a sentence without names mentions."""
-    return text.split().count(OBJECT_WORD)
+    return text.split().count(NAME_MARK)

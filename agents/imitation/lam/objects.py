@@ -43,6 +43,22 @@ class EstimatedObjects:
         names = tuple(name.removesuffix(POSITION) for name in observed.objects)
         return cls(observed.robot, names, tuple(f"{task} {name}" for name in names))
 
+    def check(self, known: Sequence[str]) -> None:
+        """Check that an estimator knows the objects.
+
+        Args:
+            known: Names of the objects in the estimator.
+
+        Raises:
+            ValueError: It does not know an object.
+        """
+        unknown = [name for name in self.keys if name not in known]
+        if unknown:
+            raise ValueError(
+                f"the model cannot estimate the positions of {', '.join(unknown)}; expected some of "
+                f"{', '.join(known)}: train it from scratch on images of a task with such objects"
+            )
+
     def unknown(self, layout: Layout) -> tuple[str, ...]:
         """Return the features of a layout that are neither observed nor estimated, such as velocities of objects.
 
@@ -157,12 +173,7 @@ class StateAssembler(nn.Module):
 
     def __init__(self, layout: Layout, objects: EstimatedObjects, known: Sequence[str]) -> None:
         super().__init__()
-        unknown = [name for name in objects.keys if name not in known]
-        if unknown:
-            raise ValueError(
-                f"the model cannot estimate the positions of {', '.join(unknown)}; expected some of "
-                f"{', '.join(known)}: train it on images of a task with such objects"
-            )
+        objects.check(known)
         rows = [known.index(name) for name in objects.keys]
         flags = [number for number, name in enumerate(objects.names) if name + PRESENT in layout]
         parts = [layout[name + POSITION] for name in objects.names]

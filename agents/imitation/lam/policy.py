@@ -176,6 +176,12 @@ class LamPolicy(TorchPolicy[LamBatch]):
             known = network.schema.estimated_objects
             self.assembler = StateAssembler(interface.layout, interface.estimated_objects, known).to(self.device)
         self.interface = interface
+        lacks_names = interface.images and interface.estimated_objects is None
+        if network.known_sentences is not None and lacks_names:
+            raise ValueError(
+                "match_sentences needs names of objects, which an environment with images does not have: set "
+                "find_objects=true, or match_sentences=false"
+            )
         if interface.action_size > network.action_size:
             raise ValueError(
                 f"the model has actions of at most {network.action_size} numbers; this environment has "

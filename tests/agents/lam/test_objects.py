@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import demos
 from agents.data.demonstrations import DemonstrationData
 from agents.estimation.scenes import PixelObservations, read_scenes
 from agents.imitation.lam.agent import Lam
+from agents.imitation.lam.entities import EntityReader, Schema
+from agents.imitation.lam.fitting import Fit
 from agents.imitation.lam.mixture import Source, read_source
 from agents.imitation.lam.object_training import join_scenes, with_estimated_states
 from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, PresenceModel, StateAssembler
@@ -27,7 +31,7 @@ from ...conftest import Make
 from ..keypoints.test_agent import DiesAfter
 from ..test_runs import KilledError
 from .scenes import SMALL, observations_of
-from .test_agent import Noted, learned, weights
+from .test_agent import learned, weights
 
 IMAGES: dict[str, Any] = {"image_width": 40, "image_height": 32, "instruct": True}
 """Keywords of environments with small images."""
@@ -239,16 +243,71 @@ def test_mirrored_demonstrations_have_the_found_positions_and_no_images(push: An
     torch.testing.assert_close(mirrored.observations[:, goal], expected)
 
 
-def test_mirrored_demonstrations_have_the_sampling_share_of_their_originals(
-    push: Any, table: Any, make: Make
+def test_a_source_and_its_mirrored_copy_have_the_sampling_share_of_a_source_without_images(
+    push: Any, datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = make("LamPushPixels-v0", **IMAGES)
-    shares = {"table panda ee images": 1e-9}
-    agent: Lam = agents.make("lam", env, **{**SMALL, "batches": 8}, **FIND, shares=shares)
-    run = Noted()
-    agent.learn([push, table], env, seed=0, budget=4, run=run)
-    groups = {name.removeprefix("loss/") for name in run.numbers if name.startswith("loss/")}
-    assert groups == {"push panda ee images", "push panda ee positions"}
+    root, ids = datasets
+    pixels, features = make("LamPushPixels-v0", **IMAGES), make("LamReach-v0", instruct=True)
+    shares: list[Any] = []
+    loop = Fit.loop
+    monkeypatch.setattr(Fit, "loop", lambda fit, network: shares.append(fit.shares) or loop(fit, network))
+    agent: Lam = agents.make("lam", pixels, **SMALL, **FIND, shares={"reach panda ee": 3.0})
+    agent.learn([push, demos.load(ids["LamReach-v0"], root)], [pixels, features], seed=0, budget=1)
+    assert shares == [{"push panda ee images": 0.5, "push panda ee positions": 0.5, "reach panda ee": 3.0}]
+
+
+def test_what_is_neither_observed_nor_estimated_is_unknown(make: Make) -> None:
+    interface = Interface.of(make("LamGraspPixels-v0", **IMAGES), find_objects=True)
+    assert {"gripper/touch", "object/rotation", "object/relative"} <= set(interface.unknown)
+    schema = Schema.of([interface.layout])
+    flags = {}
+    for unknown in ((), interface.unknown):
+        reader = EntityReader(interface.layout, schema, unknown)
+        table = reader(torch.zeros(1, interface.layout.size))
+        robot, thing = (table.values[0, reader.names.index(name)] for name in ("robot", "object"))
+        flags[bool(unknown)] = float(robot.sum()), float(thing.sum())
+    known = len(schema.sizes["robot"]), len(schema.sizes["object"])
+    assert flags[False] == known
+    assert flags[True] == (known[0] - 1, 1.0)
+
+
+def test_an_object_that_is_never_there_leaves_the_others_as_they_are(sources: list[Source]) -> None:
+    source = sources[1]
+    assert source.scenes is not None
+    assert source.interface.estimated_objects is not None
+    names = source.interface.estimated_objects.keys
+    scenes = replace(source.scenes, positions=source.scenes.positions.copy())
+    row = names.index("table slab")
+    estimators = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for hidden in (False, True):
+            if hidden:
+                scenes.positions[:, row] = np.nan
+                scenes.pixels[:, :, row] = np.nan
+            estimator = ObjectEstimator(source.interface.images, names)
+            estimator.fit(scenes)
+            estimators.append(estimator.triangulation)
+    before, after = estimators
+    for name in ("mean", "precision"):
+        values = after.get_buffer(name)
+        assert values.isfinite().all()
+        others = [number for number in range(len(names)) if number != row]
+        torch.testing.assert_close(values[others], before.get_buffer(name)[others])
+    assert (after.get_buffer("precision")[row] < 1e3).all()
+
+
+def test_an_environment_with_other_objects_is_refused_before_the_training(
+    push: Any, make: Make, tmp_path: Path
+) -> None:
+    env, other = make("LamPushPixels-v0", **IMAGES), make("LamGraspPixels-v0", **IMAGES)
+    agent: Lam = agents.make("lam", env, **SMALL, **FIND)
+    message = "cannot estimate the positions of grasp object; expected some of push goal, push object"
+    with pytest.raises(ValueError, match=message):
+        agent.learn(push, [env, other], seed=0, run=DiesAfter(tmp_path, 0))
+    folder = learned(env, push, **FIND).save(tmp_path / "agent")
+    with pytest.raises(ValueError, match=message):
+        Lam.finetune(folder, push, other, seed=1)
 
 
 def test_without_the_setting_the_positions_are_not_used(push: Any, make: Make, tmp_path: Path) -> None:

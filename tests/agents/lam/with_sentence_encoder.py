@@ -16,7 +16,7 @@ from agents.deployment.export.lam import LamGraph
 from agents.deployment.talk.conversation import Conversation
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.known_sentences import KnownSentences, MatchedSentence, without_names
-from agents.imitation.lam.language import parse
+from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.saved_model import read_model
 from agents.policies.encoders.sentences import _token_embeddings, encoder_record, is_reversed, most_similar
 from agents.training.run import Run
@@ -57,6 +57,11 @@ def known_of(agent: Lam) -> KnownSentences:
     return known
 
 
+def marked(*texts: str) -> list[str]:
+    """Return sentences with the mark of a name in place of the word "item"."""
+    return [text.replace("item", NAME_MARK) for text in texts]
+
+
 def template(text: str) -> str:
     """Return a sentence about the objects of :data:`NAMES` without their names."""
     return without_names(parse(text, NAMES))
@@ -80,39 +85,55 @@ def test_only_names_of_objects_are_left_out_of_known_sentences(agent: Lam) -> No
         ("Put the blue cube in the bin.", "put the item in the bin"),
         ("push the slab to the white square", "push the item to the white square"),
     ):
-        assert without_names(parse(text, objects)) == expected
+        assert [without_names(parse(text, objects))] == marked(expected)
 
 
 def test_an_unknown_sentence_is_replaced_by_the_most_similar_known_one_with_as_many_names() -> None:
     known = KnownSentences()
-    assert known.match("hoist the item", "table") == ("hoist the item", 1.0)
-    known.extend("table", ["lift the item", "stack the item on the item", "open the drawer", "close the drawer"])
-    known.extend("table", ["lift the item", ""])
-    assert known.for_task("table") == [
-        "close the drawer",
-        "lift the item",
-        "open the drawer",
-        "stack the item on the item",
-    ]
+    (hoist,) = marked("hoist the item")
+    assert known.match(hoist, "table") == (hoist, 1.0)
+    known.extend(
+        "table", marked("lift the item", "stack the item on the item", "open the drawer", "close the drawer")
+    )
+    known.extend("table", [*marked("lift the item"), ""])
+    texts = marked("close the drawer", "lift the item", "open the drawer", "stack the item on the item")
+    assert sorted(known.for_task("table")) == sorted(texts)
     for text, expected in (
         ("hoist the item", "lift the item"),
         ("lift the item above the item", "stack the item on the item"),
         ("slide the drawer outward", "open the drawer"),
     ):
-        found, similarity = known.match(text, "table")
-        assert found == expected
+        found, similarity = known.match(marked(text)[0], "table")
+        assert [found] == marked(expected)
         assert 0.2 < similarity < 1.0
     assert known.match("", "table") == ("", 1.0)
 
 
 def test_the_replacement_has_the_names_of_the_instruction() -> None:
     known = KnownSentences()
-    known.extend("table", ["lift the item", "place the item left of the item"])
+    known.extend("table", marked("lift the item", "place the item left of the item"))
     assert known.match_instruction("Lift the red cube!", NAMES, "table") == MatchedSentence("Lift the red cube!", 1.0)
     assert known.match_instruction("hoist the red cube", NAMES, "table").text == "lift the red cube"
     for text in ("let the slab have the red cube as its left neighbor", "deposit the red cube leftward of the slab"):
         assert known.match_instruction(text, NAMES, "table").text == "place the red cube left of the slab"
-    assert known.match_instruction("hoist the banana", NAMES, "table").text == "lift the item"
+
+
+def test_an_instruction_that_mentions_more_or_fewer_objects_than_all_known_ones_stays_as_it_is() -> None:
+    known = KnownSentences()
+    known.extend("table", marked("lift the item", "open the drawer"))
+    for text in ("hoist the red cube above the slab", "put the slab on the red cube", "???", "   "):
+        assert known.match_instruction(text, NAMES, "table") == MatchedSentence(text, 1.0)
+    # The word that stands for names is not a name itself.
+    assert known.match_instruction("extend the item drawer", NAMES, "table").text == "open the drawer"
+
+
+def test_damaged_rows_of_a_saved_model_are_ignored() -> None:
+    known = KnownSentences()
+    known.extend("table", marked("lift the item"))
+    for row, content in enumerate((b"table", b"table\t\xff\xfe", b"table\t \t", b"\t", b"\xff"), start=1):
+        known.texts[row, : len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    assert known.task_sentences() == [("table", marked("lift the item")[0])]
+    assert known.match_instruction("hoist the red cube", NAMES, "table").text == "lift the red cube"
 
 
 def test_known_sentences_that_are_too_long_or_too_many_are_left_out() -> None:
@@ -128,10 +149,10 @@ def test_known_sentences_that_are_too_long_or_too_many_are_left_out() -> None:
 def test_an_instruction_is_matched_only_with_sentences_of_its_task_if_there_are_any() -> None:
     known = KnownSentences()
     known.extend("drawer", ["open the drawer", "open the drawer by its handle"])
-    known.extend("table", ["lift the item", "open the drawer"])
+    known.extend("table", [*marked("lift the item"), "open the drawer"])
     assert known.match("open the drawer by its handle", "drawer") == ("open the drawer by its handle", 1.0)
     assert known.match("open the drawer by its handle", "table")[0] == "open the drawer"
-    assert known.for_task("reach") == ["open the drawer", "open the drawer by its handle", "lift the item"]
+    assert known.for_task("reach") == ["open the drawer", "open the drawer by its handle", *marked("lift the item")]
 
 
 def test_most_sentences_with_unknown_words_are_replaced_by_one_of_their_verb() -> None:
@@ -276,7 +297,7 @@ def test_a_finetuned_model_keeps_the_sentences_that_it_knew(
 
 def test_a_sentence_is_compared_once(agent: Lam, make: Make) -> None:
     env = make("LamTable-v0", instruct=True, paraphrases="held-out")
-    known_of(agent).extend("table", ["lift the item", "open the drawer"])
+    known_of(agent).extend("table", marked("lift the item", "open the drawer"))
     observation, _ = env.reset(seed=3)
     _token_embeddings.cache_clear()
     action, state = agent.predict(observation)
@@ -298,7 +319,7 @@ def test_the_export_is_refused_only_with_instructions(agent: Lam, make: Make) ->
 
 def test_a_conversation_reports_the_known_sentence_that_replaces_an_instruction(agent: Lam, make: Make) -> None:
     policy = agent.policy
-    known_of(agent).extend("table", ["lift the item", "open the drawer", "put the item in the bin"])
+    known_of(agent).extend("table", marked("lift the item", "open the drawer", "put the item in the bin"))
     policy.network.sentences.extend([policy.parsed("lift the red cube")])
     conversation = Conversation(policy, make("LamTable-v0", instruct=True), seed=0)
     cube = next(name for name in conversation.objects if name.endswith("cube"))
@@ -306,3 +327,10 @@ def test_a_conversation_reports_the_known_sentence_that_replaces_an_instruction(
     assert len(answers) == 1
     assert answers[0].startswith(f"Interpreted as: lift the {cube} (similarity 0.")
     assert conversation.answers(f"lift the {cube}") == []
+
+
+def test_images_without_positions_of_objects_are_refused(make: Make) -> None:
+    env = make("LamTablePixels-v0", instruct=True)
+    with pytest.raises(ValueError, match=r"match_sentences needs names of objects, .* set find_objects=true"):
+        agents.make("lam", env, **SMALL, **MATCH)
+    agents.make("lam", env, **SMALL, **MATCH, find_objects=True)
