@@ -339,6 +339,8 @@ class LamPolicy(TorchPolicy[LamBatch]):
     def attention(self, observation: Observation) -> dict[str, float]:
         """Return what the policy attends to in an observation when it plans a chunk.
 
+        The positions of objects are estimated from this observation alone, as in the first step of an episode.
+
         Args:
             observation: One observation, without a batch axis.
 
@@ -362,7 +364,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
 
     @torch.no_grad()
     def word_attention(self, observation: Observation) -> list[tuple[str, float]]:
-        """Return what the policy attends to in the instruction of an observation.
+        """Return what the policy attends to in the instruction, or in the sentence that replaces it.
 
         Args:
             observation: One observation, without a batch axis.
@@ -372,7 +374,7 @@ class LamPolicy(TorchPolicy[LamBatch]):
             in :meth:`attention`: they are split by the attention between the words. Empty without an instruction.
 
         Raises:
-            ValueError: The network has no attention, or none between words.
+            ValueError: The network has no attention.
         """
         network, batch = self._transformer(), self._single(observation)
         if not (self.use_instruction and isinstance(observation, dict) and INSTRUCTION_KEY in observation):
