@@ -211,7 +211,7 @@ def _moments(positions: Array) -> tuple[Array, Array]:
     Args:
         positions: Shape (N, objects, 3); NaN for an absent object.
     """
-    is_absent = np.isnan(positions[..., 0]).all(axis=0)[:, None]
+    is_absent = np.asarray(np.isnan(positions).all(axis=(0, 2)))[:, None]
     overall = np.nanmean(positions, axis=(0, 1)), np.nanstd(positions, axis=(0, 1))
     # Means of no numbers would warn.
     filled = np.where(is_absent, overall[0], positions)
