@@ -14,12 +14,9 @@ import torch
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
-from agents.imitation.lam.entities import MAX_ENTITIES
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
 from agents.imitation.lam.mixture import Source, read_sources
-from agents.imitation.lam.networks.base import ChunkNetwork
-from agents.imitation.lam.object_training import train_object_estimator, with_estimated_states
-from agents.imitation.lam.objects import ObjectEstimator
+from agents.imitation.lam.object_training import epochs_of_estimator, with_objects
 from agents.imitation.lam.policy import Interface, LamPolicy
 from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.imitation.lam.saved_model import model_description, read_model
@@ -37,7 +34,7 @@ from agents.training.run import Run
 from agents.training.saving.storage import save_agent
 from agents.training.settings import check_budget, check_seed, read_settings
 from agents.training.staged import StagedTraining
-from agents.types import Env, JsonObject, State
+from agents.types import Env, JsonObject
 
 REPLAYED = "replay of "
 """Beginning of the name of a group of sources that a model has learned from before."""
@@ -226,11 +223,13 @@ class Lam(PolicyAgent):
         self.controls = tuple(sorted({*controls, *(source.interface.control for source in sources)}))
         if not self.settings.use_instruction:
             sources = [replace(each, sentences=[""] * len(each)) for each in sources]
-        estimator_epochs = self._estimator_epochs(sources, start)
+        trained = None if start is None else start.objects
+        estimator_epochs = 0 if trained is not None else epochs_of_estimator(sources, self.settings)
         with run.training(self.spec.name, estimator_epochs + epochs, "epochs"), isolated_rng(seed):
             restored = run.restored()
             interfaces = [self._interface_of(each) for each in environments]
-            sources, objects, training = self._with_objects(sources, interfaces, start, run, seed, restored)
+            staged = StagedTraining(self.spec.name, run, seed, restored) if estimator_epochs else None
+            sources, objects = with_objects(sources, interfaces, trained, self.settings, staged)
             if self.settings.mirror:
                 pairs = [(each, each.mirrored()) for each in sources if each.can_be_mirrored]
                 if shares is not None:
@@ -246,13 +245,13 @@ class Lam(PolicyAgent):
             device = run.device if run.processes == 1 else "cpu"
             fit = Fit(self.settings, mixture, self._interface, epochs, seed, shares, device)
             loop = fit.loop(network)
-            state = restored if training is None or restored is None else restored.get("policy")
+            state = restored if staged is None or restored is None else restored.get("policy")
             if state is not None:
                 loop.restore(state)
             with processes(run.processes, run_worker, lambda: WorkerInput(fit, loop.state())) as group:
                 loop.share(group)
                 while not loop.is_done:
-                    self._epoch(loop, run, environments, estimator_epochs, training)
+                    self._epoch(loop, run, environments, estimator_epochs, staged)
             self.policy = loop.result()
 
     def _epoch(
@@ -261,7 +260,7 @@ class Lam(PolicyAgent):
         run: Run,
         environments: Sequence[Env],
         estimator_epochs: int,
-        training: StagedTraining | None,
+        staged: StagedTraining | None,
     ) -> None:
         """Train for an epoch; log it, evaluate the policy and write a checkpoint if they are due."""
         loop.epoch()
@@ -276,48 +275,11 @@ class Lam(PolicyAgent):
         with loop.averaged() as acting:
             policies = [policy_in(self._interface_of(each), acting.network, self.settings) for each in environments]
             run.evaluate_each(policies, environments, done)
-        run.checkpoint(lambda: loop.state() if training is None else training.state() | {"policy": loop.state()})
+        run.checkpoint(lambda: loop.state() if staged is None else staged.state() | {"policy": loop.state()})
 
     def _interface_of(self, env: Env) -> Interface:
         """Return the interface of an environment."""
         return Interface.of(env, find_objects=self.settings.find_objects)
-
-    def _estimator_epochs(self, sources: Sequence[Source], start: ChunkNetwork | None) -> int:
-        """Return the number of epochs that train the estimator of objects, before those of the network."""
-        settings = self.settings
-        is_trained = start is not None and start.objects is not None
-        if is_trained or all(each.scenes is None for each in sources):
-            return 0
-        return settings.detector_epochs + 2 * settings.uncertainty_epochs
-
-    def _with_objects(
-        self,
-        sources: Sequence[Source],
-        interfaces: Sequence[Interface],
-        start: ChunkNetwork | None,
-        run: Run,
-        seed: int,
-        restored: State | None,
-    ) -> tuple[list[Source], ObjectEstimator | None, StagedTraining | None]:
-        """Return sources with estimated states, and the estimator and its training if it is trained here."""
-        seen = [each for each in sources if each.scenes is not None]
-        others = [each for each in sources if each.scenes is None]
-        if not seen:
-            return list(sources), None, None
-        estimator = None if start is None else start.objects
-        named = [each.interface.estimated_objects for each in seen]
-        names = sorted({name for each in named if each is not None for name in each.keys})
-        if len(names) > MAX_ENTITIES:
-            raise ValueError(f"there are {len(names)} objects to find; expected at most {MAX_ENTITIES}")
-        for interface in interfaces:
-            if interface.estimated_objects is not None:
-                interface.estimated_objects.check(names if estimator is None else estimator.names)
-        if estimator is not None:
-            return [*with_estimated_states(seen, estimator), *others], None, None
-        cameras = new_schema((), self.settings).with_images(each.interface.images for each in seen).cameras
-        objects = ObjectEstimator(cameras, names)
-        training = StagedTraining(self.spec.name, run, seed, restored)
-        return [*train_object_estimator(seen, objects, self.settings, training), *others], objects, training
 
     def _record(
         self,

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.data.cameras import Shape, merge_shapes
 from agents.data.demonstrations import Transitions
 from agents.estimation.detector import LabeledImages
 from agents.estimation.scenes import Scenes
 from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
+from agents.imitation.lam.entities import MAX_ENTITIES
 from agents.imitation.lam.mixture import Source
 from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, StateAssembler
+from agents.imitation.lam.policy import Interface
 from agents.training.loop import LoopSettings
 from agents.training.staged import StagedTraining
 from lam_envs.observation.features import ROBOT_KEY
@@ -86,6 +89,56 @@ def join_scenes(sources: Sequence[Source], names: Sequence[str]) -> tuple[Scenes
         tuple(length for each in held for length in each.lengths),
     )
     return joined, torch.from_numpy(np.concatenate(present))
+
+
+def epochs_of_estimator(sources: Sequence[Source], settings: EstimatorSettings) -> int:
+    """Return the epochs of the networks of an estimator of objects; 0 without scenes to learn from."""
+    if all(each.scenes is None for each in sources):
+        return 0
+    return settings.detector_epochs + 2 * settings.uncertainty_epochs
+
+
+def with_objects(
+    sources: Sequence[Source],
+    interfaces: Sequence[Interface],
+    trained: ObjectEstimator | None,
+    settings: EstimatorSettings,
+    training: StagedTraining | None,
+) -> tuple[list[Source], ObjectEstimator | None]:
+    """Return sources with estimated states in place of the robot's features, and a newly trained estimator.
+
+    Sources without scenes stay as they are, after the others.
+
+    Args:
+        sources: Demonstrations.
+        interfaces: Environments whose objects have to be known.
+        trained: Trained estimator; None to train one.
+        settings: Settings.
+        training: Staged training that trains and checkpoints the networks; None with a trained estimator, or without
+            scenes.
+
+    Raises:
+        ValueError: There are too many objects, or the demonstrations do not have all objects of an environment.
+    """
+    seen = [each for each in sources if each.scenes is not None]
+    if not seen:
+        return list(sources), None
+    named = [each.interface.estimated_objects for each in seen]
+    names = sorted({name for each in named if each is not None for name in each.keys})
+    if len(names) > MAX_ENTITIES:
+        raise ValueError(f"there are {len(names)} objects to find in images; expected at most {MAX_ENTITIES}")
+    for interface in interfaces:
+        if interface.estimated_objects is not None:
+            interface.estimated_objects.check(names if trained is None else trained.names)
+    others = [each for each in sources if each.scenes is None]
+    if trained is not None:
+        return [*with_estimated_states(seen, trained), *others], None
+    assert training is not None  # noqa: S101  (there are scenes)
+    cameras: dict[str, Shape] = {}
+    for each in seen:
+        cameras = merge_shapes(cameras, each.interface.images)
+    estimator = ObjectEstimator(cameras, names)
+    return [*train_object_estimator(seen, estimator, settings, training), *others], estimator
 
 
 def train_object_estimator(
