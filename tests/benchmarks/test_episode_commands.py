@@ -91,8 +91,8 @@ def test_a_table_of_verbs_has_each_episode_of_each_condition_once() -> None:
     text = reports.markdown(PUBLISHED / "language")
     tables = success_by_verb(results, table, commands, conditions)
     labels = [
-        "lam with ten tasks and sentence encoder",
         "lam with ten tasks",
+        "lam with ten tasks and sentence encoder",
         "lam",
     ]
     assert {entry["label"] for entry in suite["agents"]} == set(labels)
