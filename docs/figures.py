@@ -79,8 +79,8 @@ SUITES = {
     "generalist-pixels": (
         "One model from images",
         "Success of one training of `lam` on seven tasks, Table among them, with two cameras of 84x84 pixels, the "
-        "features of the robot and the instruction, without the positions of objects; and of one that estimates these "
-        "positions from the images.",
+        "features of the robot and the instruction, without the positions of objects; and of one that estimates "
+        "these positions from the images.",
     ),
     "language": (
         "Language",
