@@ -174,8 +174,8 @@ def _examples_per_second(root: Path, batch_size: int, seconds: float) -> float:
 def _fit(root: Path, case: Case) -> tuple[Fit, ChunkNetwork]:
     """Return a training of the model, and its network."""
     from agents.imitation.lam.fitting import Fit, prepare
-    from agents.imitation.lam.mixture import read_source
     from agents.imitation.lam.settings import LamSettings
+    from agents.imitation.lam.sources import read_source
     from agents.training.randomness import isolated_rng
     from agents.training.settings import read_settings
 

@@ -15,12 +15,13 @@ import torch
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.spaces import spaces_of
 from agents.imitation.lam.fitting import Fit, WorkerInput, new_schema, policy_in, prepare, run_worker
-from agents.imitation.lam.mixture import Source, read_sources
+from agents.imitation.lam.interface import Interface
 from agents.imitation.lam.object_training import epochs_of_estimator, with_objects
-from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.policy import LamPolicy
 from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
+from agents.imitation.lam.sources import Source, read_sources
 from agents.policies.networks import weights_of
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.pretraining.settings import ENCODER

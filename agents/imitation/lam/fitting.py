@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import Mixture, Source
+from agents.imitation.lam.interface import Interface
+from agents.imitation.lam.mixture import Mixture
 from agents.imitation.lam.networks.base import ChunkNetwork
 from agents.imitation.lam.objects import ObjectEstimator
-from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.policy import LamPolicy
 from agents.imitation.lam.settings import LamSettings
+from agents.imitation.lam.sources import Source
 from agents.imitation.lam.transfer import transfer
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import ProcessGroup

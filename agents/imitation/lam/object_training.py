@@ -15,9 +15,9 @@ from agents.estimation.detector import LabeledImages
 from agents.estimation.scenes import Scenes
 from agents.estimation.training import EstimatorSettings, detected, train_detector, train_uncertainty
 from agents.imitation.lam.entities import MAX_ENTITIES
-from agents.imitation.lam.mixture import Source
+from agents.imitation.lam.interface import Interface
 from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, StateAssembler
-from agents.imitation.lam.policy import Interface
+from agents.imitation.lam.sources import Source
 from agents.training.loop import LoopSettings
 from agents.training.staged import StagedTraining
 from lam_envs.observation.features import ROBOT_KEY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -85,9 +85,9 @@ class LabeledPresence:
         """Return the number of steps, N."""
         return len(self.present)
 
-    def __getitem__(self, rows: object) -> LabeledPresence:
+    def __getitem__(self, rows: Any) -> LabeledPresence:
         """Return some of the steps."""
-        return LabeledPresence(self.keypoints[rows], self.present[rows])  # type: ignore[index]
+        return LabeledPresence(self.keypoints[rows], self.present[rows])
 
     def to(self, device: torch.device) -> LabeledPresence:
         """Return the steps, with the same shapes, on a device."""

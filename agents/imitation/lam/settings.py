@@ -119,7 +119,7 @@ class LamSettings(ChunkSettings, PretrainedEncoderSettings, EstimatorSettings):
         """Return the sampling weight of each group of demonstrations; None for their numbers of steps.
 
         Args:
-            groups: Groups (:attr:`agents.imitation.lam.mixture.Source.group`).
+            groups: Groups (:attr:`agents.imitation.lam.sources.Source.group`).
 
         Raises:
             ValueError: A share is of an unknown group.

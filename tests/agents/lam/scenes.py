@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from agents.imitation.lam.entities import Schema
+from agents.imitation.lam.interface import Interface
 from agents.imitation.lam.networks.base import Sizes
 from agents.imitation.lam.networks.transformer import LamNetwork
-from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.policy import LamPolicy
 from agents.training.randomness import isolated_rng
 from lam_envs.observation.features import Feature, Layout
 

@@ -16,9 +16,9 @@ import torch
 import agents
 import demos
 from agents.imitation.lam.agent import Lam
-from agents.imitation.lam.mixture import read_sources
 from agents.imitation.lam.networks.transformer import LamNetwork
 from agents.imitation.lam.settings import LamSettings
+from agents.imitation.lam.sources import read_sources
 from agents.imitation.lam.stored_steps import MappedFeatures
 from agents.imitation.lam.transfer import transfer
 from agents.training.arguments import read_settings
@@ -96,7 +96,7 @@ def test_one_model_is_saved_and_acts_in_each_environment(both: Any, make: Make, 
 def test_features_in_files_train_the_same_weights(both: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     env = make("LamReach-v0")
     first = weights(learned(env, both))
-    monkeypatch.setattr("agents.imitation.lam.mixture.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("agents.imitation.lam.sources.IN_MEMORY_BYTES", 0)
     assert all(isinstance(each.observations, MappedFeatures) for each in read_sources(both))
     assert weights(learned(env, both)) == first
 

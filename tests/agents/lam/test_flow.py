@@ -14,10 +14,11 @@ import agents
 import demos
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import Mixture, read_source
+from agents.imitation.lam.mixture import Mixture
 from agents.imitation.lam.networks.base import Sizes
 from agents.imitation.lam.networks.heads import FlowHead
 from agents.imitation.lam.networks.transformer import LamNetwork
+from agents.imitation.lam.sources import read_source
 from agents.imitation.lam.transfer import transfer
 from agents.training.randomness import isolated_rng
 

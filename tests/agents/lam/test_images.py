@@ -16,8 +16,9 @@ import demos
 from agents.data.demonstrations import DemonstrationData, MappedObservations
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import Mixture, read_source
+from agents.imitation.lam.mixture import Mixture
 from agents.imitation.lam.networks.cameras import shifted_at_random
+from agents.imitation.lam.sources import read_source
 from agents.pretraining.pretraining import pretrain
 from agents.training.run import Run
 

@@ -13,8 +13,9 @@ import torch
 
 import demos
 from agents.imitation.lam.entities import Schema
-from agents.imitation.lam.mixture import Mixture, read_source
+from agents.imitation.lam.mixture import Mixture
 from agents.imitation.lam.settings import IDLE_STEPS
+from agents.imitation.lam.sources import read_source
 from lam_envs.observation.instructions import encode_instruction
 
 from ...conftest import Make

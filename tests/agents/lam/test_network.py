@@ -11,10 +11,11 @@ import torch
 
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.geometry import RELATIONS, directions, relations
+from agents.imitation.lam.interface import Interface
 from agents.imitation.lam.language import PLACEHOLDER
 from agents.imitation.lam.networks.batch import LamBatch, absolute_errors, gripper_first, gripper_last, unknown_words
 from agents.imitation.lam.networks.transformer import LamNetwork
-from agents.imitation.lam.policy import Interface, LamPolicy
+from agents.imitation.lam.policy import LamPolicy
 from agents.policies.encoders.instructions import FIRST, PADDING, UNKNOWN
 from agents.policies.transformer import Attention
 from agents.training.randomness import isolated_rng

@@ -20,10 +20,10 @@ from agents.estimation.scenes import PixelObservations, read_scenes
 from agents.imitation.lam.agent import Lam
 from agents.imitation.lam.entities import EntityReader, Schema
 from agents.imitation.lam.fitting import Fit
-from agents.imitation.lam.mixture import Source, read_source
+from agents.imitation.lam.interface import Interface
 from agents.imitation.lam.object_training import join_scenes, with_estimated_states
 from agents.imitation.lam.objects import LabeledPresence, ObjectEstimator, PresenceModel, StateAssembler
-from agents.imitation.lam.policy import Interface
+from agents.imitation.lam.sources import Source, read_source
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.run import Run
 

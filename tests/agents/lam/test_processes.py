@@ -19,7 +19,8 @@ import agents
 import demos
 from agents.__main__ import app
 from agents.imitation.lam.agent import Lam
-from agents.imitation.lam.mixture import Mixture, read_source
+from agents.imitation.lam.mixture import Mixture
+from agents.imitation.lam.sources import read_source
 from agents.training.parallel import ProcessGroup, processes
 from agents.training.run import CHECKPOINT, Run
 
