@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -45,12 +46,31 @@ ANY = "any environment"
 
 Recorded = Literal[(*DEMONSTRATORS, MIXED)]  # type: ignore[valid-type]  # names of a registry
 Demonstrator = Literal[(*DEMONSTRATORS, MIXED, HUMAN)]  # type: ignore[valid-type]  # names of a registry
-Motion = Annotated[JsonObject, BeforeValidator(lambda name: read_motion(str(name)).as_json())]
-"""Motion of a person: the name of one of the package, or the path of a file."""
 Counts = Annotated[
     dict[str, OneOrMore[Count]], BeforeValidator(lambda value: value if isinstance(value, dict) else {ANY: value})
 ]
 """Numbers of demonstrations: by environment, or the same for all."""
+
+
+class MotionKeys(SuiteModel):
+    """Motion of a person: the name of one of the package, or the path of a file, and the speed of its imitation."""
+
+    recording: Text
+    speed: float = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recording_alone(cls, value: object) -> object:
+        return {"recording": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_recording(self) -> MotionKeys:
+        self.motion()
+        return self
+
+    def motion(self) -> JsonObject:
+        """Return the motion as JSON."""
+        return replace(read_motion(self.recording), speed=self.speed).as_json()
 
 
 class DatasetKeys(SuiteModel):
@@ -116,6 +136,7 @@ class AgentKeys(SuiteModel):
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] | None = None
+    motion: MotionKeys | None = None
     env: EnvKeywords | None = None
     training_env: EnvKeywords | None = None
     training_seeds: Distinct[Seed] | None = None
@@ -164,7 +185,7 @@ class SuiteKeys(SuiteModel):
     environments: Items[EnvironmentId] | None = None
     demonstrations: Counts | None = None
     demonstrator: OneOrMore[Demonstrator] = ("expert",)
-    motion: Motion | None = None
+    motion: MotionKeys | None = None
     demonstration_seed: Seed | None = None
     env: EnvKeywords = Field(default={})
     training_env: EnvKeywords = Field(default={})
@@ -184,6 +205,7 @@ class SuiteKeys(SuiteModel):
 
 MODELS: dict[str, type[SuiteModel]] = {
     "agents": AgentKeys,
+    "motion": MotionKeys,
     "evaluation": EvaluationSettings,
     "videos": VideoSettings,
     "periodic_eval": PeriodicEvaluation,

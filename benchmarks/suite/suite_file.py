@@ -177,8 +177,12 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         if needed and getattr(file, key) is None and getattr(agent, key, None) is None:
             raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
     demonstrators = agent.demonstrator or file.demonstrator
-    if from_demonstrations and HUMAN in demonstrators and file.motion is None:
+    from_person = from_demonstrations and HUMAN in demonstrators
+    motion = agent.motion or file.motion
+    if from_person and motion is None:
         raise _SuiteError(f"{agent.label} learns from a person; the suite lacks motion", *key_path, "demonstrator")
+    if agent.motion is not None and not from_person:
+        raise _SuiteError(f"{agent.label} does not learn from a person: remove motion", *key_path, "motion")
     environments = agent.environments or file.environments
     if environments is None:
         raise _SuiteError(f"agent {agent.label} has no environments; list ids, here or for all agents", *key_path)
@@ -200,7 +204,7 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         env=file.env if agent.env is None else agent.env,
         training_env=file.training_env if agent.training_env is None else agent.training_env,
         training_seeds=agent.training_seeds,
-        motion=file.motion if from_demonstrations and HUMAN in demonstrators else None,
+        motion=motion.motion() if from_person and motion is not None else None,
         mixture=mixture,
         pretraining=_pretraining(agent, file, *key_path),
         adaptation=_adaptation(agent, file, *key_path),

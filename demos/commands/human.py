@@ -239,6 +239,13 @@ def adapt(
         float | None,
         typer.Option(help="Fraction of the person's deviation to keep, 0 to 1; by default as much as fits."),
     ] = None,
+    speed: Annotated[
+        float,
+        typer.Option(
+            help="Speed of the imitation, as a multiple of the person's; with a large number, such as 10, the robot "
+            "moves as fast as it can."
+        ),
+    ] = 1.0,
     keep_failures: Annotated[bool, typer.Option(help="Keep episodes that fail.")] = False,
     env_kwargs: Annotated[
         list[str], typer.Option("--env-kwargs", help="Keyword of the environment, name=value; may be repeated.")
@@ -269,6 +276,7 @@ def adapt(
             camera=None if camera is None else load_camera(camera),
             frame=None if table is None else frame_of_points(*_points(table)),
         )
+        motion = replace(motion, speed=speed)
         console.print(_events_text(events))
         if save is not None:
             console.print(f"wrote {save_motion(motion, save)}", soft_wrap=True)

@@ -100,15 +100,18 @@ class Segment:
         return np.stack([np.interp(wanted, distances, column) for column in path.T], axis=1)
 
 
-def fit_to_time(segments: list[Segment], available: int, keep: float | None = None) -> tuple[float, list[int]]:
+def fit_to_time(
+    segments: list[Segment], available: int, keep: float | None = None, speed: float = 1.0
+) -> tuple[float, list[int]]:
     """Return the largest fraction of the deviations for which segments fit into a time, and the steps of each.
 
-    The time that remains slows the robot down, at most to the person's speed.
+    The time that remains slows the robot down, at most to the speed that was asked for.
 
     Args:
         segments: Segments that follow one another.
         available: Number of steps for all of them.
         keep: Fraction to use in place of the largest one.
+        speed: Speed to slow down to, as a multiple of the person's.
     """
     if keep is None:
         low, keep = 0.0, 1.0
@@ -122,7 +125,9 @@ def fit_to_time(segments: list[Segment], available: int, keep: float | None = No
                     low = keep
             keep = low
     fastest = [segment.steps(keep) for segment in segments]
-    wished = [max(segment.person_steps - steps, 0) for segment, steps in zip(segments, fastest, strict=True)]
+    wished = [
+        max(round(segment.person_steps / speed) - steps, 0) for segment, steps in zip(segments, fastest, strict=True)
+    ]
     left = max(available - sum(fastest), 0)
     share = min(left / sum(wished), 1.0) if sum(wished) else 0.0
     return keep, [steps + int(share * wish) for steps, wish in zip(fastest, wished, strict=True)]

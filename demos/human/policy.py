@@ -158,7 +158,8 @@ class HumanPolicy:
         if self.scene.kind != "reach":
             # Plan the second part too, so that both share the time.
             segments.append(self._second(features, features["object/position"]))
-        attempt.keep, steps = fit_to_time(segments, self._available - self.scene.overhead, self.keep)
+        available = self._available - self.scene.overhead
+        attempt.keep, steps = fit_to_time(segments, available, self.keep, self.motion.speed)
         attempt.kept = [segment.kept(attempt.keep) for segment in segments]
         attempt.steps = steps[-1]
         attempt.begin("approach", segments[0].timed(attempt.keep, steps[0]), segments[0].line + segments[0].deviation)

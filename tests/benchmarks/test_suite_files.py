@@ -177,7 +177,13 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"demonstrator": "human"}, "agents.demonstrator: bc learns from a person; the suite lacks motion"),
         ({"motion": "wave"}, "motion: no motion 'wave'; expected one of carry_box, or the path of a JSON"),
         ({"motion": "../wave.json"}, "motion: there is no file ../wave.json"),
-        ({"motion": 3}, "motion: no motion '3'"),
+        ({"motion": 3}, "motion: found 3; expected"),
+        ({"motion": {"recording": "carry_box", "speed": 0}}, "motion: speed is 0; expected a number from 0.01"),
+        ({"motion": {"recording": "carry_box", "pace": 2}}, "motion.pace: unknown key"),
+        (
+            {"agents": [{"agent": "bc", "motion": "carry_box"}]},
+            "agents.motion: bc does not learn from a person: remove motion",
+        ),
         ({"demonstrator": ["noisy", "noisy"]}, "demonstrator: 'noisy' is listed twice"),
         ({"training_seeds": [0, 1, 0]}, "training_seeds: 0 is listed twice; expected each item once"),
         (

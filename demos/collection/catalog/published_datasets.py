@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Collection
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -44,10 +45,12 @@ def _plan(
     seed: int,
     demonstrator: str | None = None,
     motion: str | None = None,
+    speed: float = 1.0,
     randomize: str | None = None,
 ) -> tuple[str, Keywords]:
     """Return the name of a dataset and the arguments of its collection."""
-    words = [word for word in (randomize, demonstrator) if word is not None]
+    paced = None if speed == 1 else f"speed{speed:g}"
+    words = [word for word in (randomize, demonstrator, paced) if word is not None]
     parts = [task, *words, str(episodes), *([f"seed{seed}"] if seed else [])]
     plan: Keywords = {"env_id": f"{task}-v0", "episodes": episodes, "seed": seed}
     if randomize is not None:
@@ -55,7 +58,7 @@ def _plan(
     if demonstrator is not None:
         plan["demonstrator"] = demonstrator
     if motion is not None:
-        plan["motion"] = read_motion(motion).as_json()
+        plan["motion"] = replace(read_motion(motion), speed=speed).as_json()
     return "-".join(parts), plan
 
 
@@ -75,7 +78,11 @@ PLANS: dict[str, Keywords] = dict(
         *(_plan(task, count, 1) for task in ("LamGraspPixels", "LamPickPlacePixels") for count in (10, 25)),
         *(_plan(task, count, 1) for task, count in IMAGES.items()),
         *(_plan(task, 200, 1) for task in ("LamDrawer", "LamConveyor", "LamClutter", "LamTable")),
-        *(_plan(task, 100, 1, demonstrator="human", motion="carry_box") for task in ("LamGrasp", "LamPickPlace")),
+        *(
+            _plan(task, 100, 1, demonstrator="human", motion="carry_box", speed=speed)
+            for task in ("LamGrasp", "LamPickPlace")
+            for speed in (1, 10)
+        ),
     ]
 )
 """Arguments of :func:`demos.collect` by name of the published dataset."""

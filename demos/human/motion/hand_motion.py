@@ -24,6 +24,8 @@ BAND = 5.0
 LONGEST_APPROACH, LONGEST_RETREAT = 4.0, 2.0
 """Longest time before the grasp and after the release that is imitated, seconds."""
 MAX_SAMPLES = 6000
+MAX_SPEED = 100.0
+"""Largest speed of an imitation, as a multiple of the person's."""
 MIN_SMOOTHNESS = 0.55
 """Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
 MIN_TRAVEL = 0.02
@@ -44,6 +46,8 @@ class HandMotion:
         release: Index of the release; None if the hand holds on to the end.
         smoothness: Correlation of successive velocities.
         source: Description of the recording.
+        speed: Speed of the imitation, as a multiple of the person's, from 0.01 to 100. The robot does not exceed its
+            own limits, so a large number means: as fast as it can. The path does not change.
 
     Raises:
         ValueError: A value is invalid.
@@ -54,6 +58,7 @@ class HandMotion:
     release: int | None
     smoothness: float = 1.0
     source: str = ""
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -66,6 +71,8 @@ class HandMotion:
             raise ValueError(f"grasp {self.grasp} and release {self.release} of {count} samples")
         if not -1 <= self.smoothness <= 1:
             raise ValueError(f"smoothness is {self.smoothness}; expected a number from -1 to 1")
+        if not 1 / MAX_SPEED <= self.speed <= MAX_SPEED:
+            raise ValueError(f"speed is {self.speed:g}; expected a number from {1 / MAX_SPEED:g} to {MAX_SPEED:g}")
 
     @property
     def approach(self) -> Floats:
@@ -91,6 +98,7 @@ class HandMotion:
             "release": self.release,
             "smoothness": round(self.smoothness, 4),
             "source": self.source,
+            **({} if self.speed == 1 else {"speed": self.speed}),
         }
 
 
@@ -107,10 +115,10 @@ def motion_of_json(content: Mapping[str, Any]) -> HandMotion:
         raise ValueError(f"grasp {grasp!r} and release {release!r}; expected whole numbers")
     try:
         points = np.array(content.get("points"), dtype=np.float64)
-        smoothness = float(content.get("smoothness", 1.0))
+        smoothness, speed = float(content.get("smoothness", 1.0)), float(content.get("speed", 1.0))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"points or smoothness: {error}") from None
-    return HandMotion(points, grasp, release, smoothness, str(content.get("source", "")))
+        raise ValueError(f"points, smoothness or speed: {error}") from None
+    return HandMotion(points, grasp, release, smoothness, str(content.get("source", "")), speed)
 
 
 def make_motion(

@@ -15,8 +15,9 @@ from benchmarks.recordings.synthetic import carry_box, motion_capture
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
 from demos.human.events import Events
-from demos.human.motion.hand_motion import HandMotion, make_motion
+from demos.human.motion.hand_motion import HandMotion, make_motion, motion_of_json
 from demos.human.policy import HumanPolicy, failure_of
+from demos.human.track import Floats
 from tests.demos.check.damage import check_here
 
 
@@ -43,6 +44,23 @@ def imitate(task: str, motion: HandMotion, seeds: range, keep: float | None = No
             failures.append(failure_of(state, info))
     env.close()
     return failures
+
+
+def rollout(motion: HandMotion) -> tuple[Floats, int]:
+    """Return the positions of the tool in an episode of LamPickPlace-v0, and the steps until it is solved."""
+    env = gym.make("LamPickPlace-v0")
+    policy = HumanPolicy(env, motion)
+    observation, info = env.reset(seed=3)
+    state, positions, solved, done = None, [], 0, False
+    while not done:
+        action, state = policy.predict(observation, state)
+        observation, _, terminated, truncated, info = env.step(action)
+        positions.append(env.unwrapped.features()["tool/position"].copy())  # type: ignore[attr-defined]
+        solved = solved or (len(positions) if info["is_success"] else 0)
+        done = terminated or truncated
+    env.close()
+    assert solved
+    return np.array(positions), solved
 
 
 SLOW = pytest.mark.slow
@@ -130,6 +148,19 @@ def test_deviation_shrinks_until_it_fits_the_time() -> None:
     assert steps <= 40
     assert np.abs(np.diff(segment.timed(keep, steps), axis=0)).max() < 0.02
     assert fit_to_time([segment], 400)[0] == 1.0
+
+
+def test_a_faster_imitation_follows_the_same_path_in_fewer_steps(motion: HandMotion) -> None:
+    slow, fast = ({**motion.as_json(), "speed": speed} for speed in (1.0, 10.0))
+    recorded = {name: rollout(motion_of_json(shown)) for name, shown in (("slow", slow), ("fast", fast))}
+    (path, slow_steps), (fast_path, fast_steps) = recorded["slow"], recorded["fast"]
+    assert fast_steps < 0.85 * slow_steps
+    distance = np.linalg.norm(path[:, None] - fast_path[None], axis=2).min(axis=0)
+    assert np.quantile(distance, 0.9) < 0.02
+    with pytest.raises(ValueError, match="speed is 0; expected a number"):
+        replace(motion, speed=0)
+    with pytest.raises(ValueError, match="speed is nan"):
+        replace(motion, speed=float("nan"))
 
 
 def test_a_collection_imitates_replays_and_checks(motion: HandMotion, tmp_path: Path) -> None:
