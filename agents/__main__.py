@@ -170,7 +170,8 @@ def evaluate(
 ) -> None:
     """Evaluate an agent on new seeds.
 
-    Settings of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
+    Of a saved agent, --config changes settings that its weights do not depend on, such as executed_actions. Settings
+    of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
     (package.module:Class that loads it).
     """
 

@@ -317,7 +317,7 @@ class FunctionAgent:
         return self.function(observation), state
 
 
-def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
+def load(directory: str | Path, env: Env, *, agent: str | None = None, **changed: Any) -> Any:
     """Load a saved agent.
 
     Args:
@@ -325,11 +325,16 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
         env: Environment with the spaces that the agent was trained with.
         agent: ``package.module:Class`` of a third-party agent. A saved folder is data: it may name registered
             agents only, never code to import.
+        changed: Settings to act with that differ from those of the training, such as ``executed_actions=1``; see
+            :func:`check_changed`.
 
     Raises:
         FileNotFoundError: There is no saved agent.
-        ValueError: The files are damaged, name an unknown agent, or belong to other spaces.
+        ValueError: The files are damaged, name an unknown agent, or belong to other spaces; or a setting cannot
+            change after the training.
     """
+    if changed:
+        check_changed(directory, changed)
     name = agent or read_description(directory).get("agent")
     if agent is None and name not in saved_names():
         raise ValueError(
@@ -341,7 +346,29 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None) -> Any:
         raise ValueError(
             f"{directory} names agent {name!r}, which cannot be saved: it has no learn(), save() and load()"
         )
-    return kind.load(directory, env)
+    return kind.load(directory, env, **changed)
+
+
+def check_changed(directory: str | Path, changed: Mapping[str, object]) -> None:
+    """Check that settings of a saved agent may change after the training: the weights do not depend on them.
+
+    Args:
+        directory: Folder that ``save`` wrote.
+        changed: Settings that differ from those of the training.
+
+    Raises:
+        FileNotFoundError: There is no saved agent.
+        ValueError: The file is damaged, or a setting cannot change.
+    """
+    description = read_description(directory)
+    name = description.get("agent")
+    kind = spec_of(find(name)).settings_class(description.get("settings") or {}) if name in AGENTS else None
+    allowed: frozenset[str] = getattr(kind, "acting", frozenset())
+    if refused := sorted(changed.keys() - allowed):
+        raise ValueError(
+            f"{', '.join(refused)} cannot change after the training of agent {name}; expected "
+            + (f"only {', '.join(sorted(allowed))}" if allowed else "no settings")
+        )
 
 
 def is_saved(name: str) -> bool:

@@ -108,8 +108,13 @@ class PolicyAgent(ABC):
         return save_agent(directory, self.spec.name, settings, described, self.weights(), self.training)
 
     @classmethod
-    def load(cls: type[Self], directory: str | Path, env: Env) -> Self:
+    def load(cls: type[Self], directory: str | Path, env: Env, **changed: object) -> Self:
         """Read what :meth:`save` wrote.
+
+        Args:
+            directory: Folder of the saved agent.
+            env: Environment with the spaces of the training.
+            changed: Settings to act with that differ from those of the training (:attr:`AgentSettings.acting`).
 
         Raises:
             FileNotFoundError: There is no saved agent.
@@ -118,7 +123,7 @@ class PolicyAgent(ABC):
         described = spaces_of(env.observation_space, env.action_space)
         description, weights = read_weights(directory, cls.spec.name, described, env)
         kind = cls.spec.settings_class(description["settings"]) or AgentSettings
-        agent = cls(env, **recorded_settings(kind, description["settings"]))
+        agent = cls(env, **{**recorded_settings(kind, description["settings"]), **changed})
         agent.training = description.get("training")
         try:
             agent.set_weights(weights)

@@ -63,6 +63,8 @@ class AgentSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     later: ClassVar[frozenset[str]] = frozenset()
     """Settings that were added after results were published. Records leave them out where they have their default."""
+    acting: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may change after the training, because the weights do not depend on them."""
 
     @model_serializer(mode="wrap")
     def _without_later(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:

@@ -317,7 +317,7 @@ def _agent(folder: Path, planned: PlannedCell, env: Any) -> Any:
         # The suite was read with allow_pickle.
         return archive.load(cell.agent, env, **cell.settings)
     if has_learned(cell.agent):
-        return agents.load(agent_path(cell.agent), env)
+        return agents.load(agent_path(cell.agent), env, **cell.settings)
     if wanted is None:
         made = agents.make(cell.agent, env, **cell.settings)
         if isinstance(find(cell.agent), AgentSpec) and isinstance(made, TrainableAgent):

@@ -9,11 +9,21 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 import lam_envs
-from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find, is_saved, read_description, saved_names, spec_of
+from agents.registry import (
+    ARCHIVE,
+    AgentSpec,
+    TrainableAgent,
+    check_changed,
+    find,
+    is_saved,
+    read_description,
+    saved_names,
+    spec_of,
+)
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
 from agents.training.saving.zoo import agent_path
-from agents.training.settings import read_settings
+from agents.training.settings import checked_settings, read_settings, recorded_settings
 from agents.types import JsonObject, Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.demonstrations import Demonstrations, slug
@@ -339,7 +349,14 @@ def check_settings(agent: str, settings: Keywords) -> None:
         ValueError: The agent has no such setting, or a value has another type or is out of range.
     """
     if has_learned(agent):
-        raise ValueError("a saved agent takes no settings: remove them")
+        # Settings that may change after the training.
+        location = agent_path(agent)
+        check_changed(location, settings)
+        recorded = read_description(location)
+        kind = settings_type(recorded["agent"], recorded["settings"])
+        if kind is not None:
+            checked_settings(f"agent {agent}", kind, {**recorded_settings(kind, recorded["settings"]), **settings})
+        return
     resolved = find(agent)
     kind = settings_type(agent, settings)
     factory = resolved.make if isinstance(resolved, AgentSpec) else resolved

@@ -401,6 +401,23 @@ def test_a_pretrained_agent_is_measured_by_its_name_and_its_files_are_in_the_key
         read_suite(written(tmp_path, agents=["bc/LamReech-v0"], videos=None))
 
 
+def test_a_pretrained_agent_acts_by_other_settings(tmp_path: Path) -> None:
+    shared = {"agent": "lam/generalist", "env": {"instruct": True}}
+    several = [{**shared, "label": str(count), "settings": {"executed_actions": count}} for count in (1, 8)]
+    small = {"agents": several, "videos": None, "evaluation": {"first_seed": 1000, "episodes": 1}}
+    suite = read_suite(written(tmp_path, **small, environments=["LamReach-v0"]))
+    folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
+    returns = {found.cell.label: found.evaluation.mean_return for found in read_results(folder)[1]}
+    assert returns.keys() == {"1", "8"}
+    assert returns["1"] != returns["8"]
+    for settings, problem in (
+        ({"executed_actions": 9}, "executed_actions is 9 and action_horizon 8"),
+        ({"epochs": 9}, "epochs cannot change after the training of agent lam; expected only executed_actions"),
+    ):
+        with pytest.raises(ValueError, match=f"agents.settings: .*{problem}"):
+            read_suite(written(tmp_path, agents=[{**shared, "settings": settings}], videos=None))
+
+
 def test_a_saved_agent_is_measured_as_it_is(results: Path, tmp_path: Path) -> None:
     trained = next(path for path in sorted((results / "agents").iterdir()) if "-bc-seed0-" in path.name)
     saved = str(shutil.copytree(trained, tmp_path / "saved", ignore=shutil.ignore_patterns("training.json")))

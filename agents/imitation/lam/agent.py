@@ -321,17 +321,22 @@ class Lam(PolicyAgent):
         return save_agent(directory, self.spec.name, settings, described, self.weights(), self.training, model=model)
 
     @classmethod
-    def load(cls, directory: str | Path, env: Env) -> Lam:
+    def load(cls, directory: str | Path, env: Env, **changed: object) -> Lam:
         """Read what :meth:`save` wrote, for any environment whose entities, features and control the model knows.
 
         Warns if the observations lack an instruction that specifies the goal.
+
+        Args:
+            directory: Folder of the saved model.
+            env: Environment to act in.
+            changed: Settings to act with that differ from those of the training (:attr:`AgentSettings.acting`).
 
         Raises:
             FileNotFoundError: There is no saved agent.
             ValueError: The files are damaged, or the model does not know a part of the environment.
         """
         model = read_model(cls.spec.name, directory)
-        agent = cls(env, **model.settings)
+        agent = cls(env, **{**model.settings, **changed})
         control = agent._interface.control
         if control not in model.controls:
             raise ValueError(

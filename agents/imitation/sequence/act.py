@@ -29,6 +29,7 @@ class ACTSettings(SequenceSettings):
     """Settings of action chunking with Transformers."""
 
     later: ClassVar[frozenset[str]] = SequenceSettings.later | {"loss"}
+    acting: ClassVar[frozenset[str]] = SequenceSettings.acting | {"ensembling", "ensembling_decay"}
 
     encoder_layers: Depth = Field(2, description="Layers in which observations see each other.")
     decoder_layers: Depth = Field(2, description="Layers in which the actions of a chunk see the observations.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -21,6 +21,8 @@ from agents.types import Space
 
 class DiffusionSettings(SequenceSettings):
     """Settings of the generative policy."""
+
+    acting: ClassVar[frozenset[str]] = SequenceSettings.acting | {"denoising_steps", "noise_scale"}
 
     obs_horizon: Horizon = Field(2, description="Observations that the policy sees.")
     ema_decay: Discount = Field(0.99, description="Decay of the moving average of the weights that acts; 0 for none.")

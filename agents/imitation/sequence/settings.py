@@ -27,6 +27,8 @@ Depth = Annotated[int, Field(ge=1, le=8)]
 class ChunkSettings(AgentSettings):
     """Settings of the training loop and of chunks of actions."""
 
+    acting: ClassVar[frozenset[str]] = frozenset({"executed_actions"})
+
     batch_size: Count = Field(128, description="Windows in a minibatch.")
     learning_rate: Positive = Field(0.001, description="Initial learning rate; it decays to 0 on a cosine schedule.")
     weight_decay: NotNegative = Field(0.0001, description="Decoupled weight decay of AdamW.")

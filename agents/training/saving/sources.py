@@ -156,20 +156,22 @@ def load_source(
     Args:
         source: Source of the agent.
         env: Environment to act in.
-        settings: Settings of an agent that is not saved; of an archive, see :func:`archive_settings`.
+        settings: Settings of an agent that is not saved; of a saved one, settings that may change after the training
+            (:func:`agents.registry.check_changed`); of an archive, see :func:`archive_settings`.
         allow_pickle: True allows archives, which can run code when they are loaded.
 
     Raises:
         FileNotFoundError: There is no such file.
         ModuleNotFoundError: A package that it needs is not installed.
-        ValueError: Settings for a saved agent, an agent that is not trained, or an archive that is not allowed.
+        ValueError: Settings that a saved agent or an exported policy does not take, an agent that is not trained, or
+            an archive that is not allowed.
     """
     given = dict(settings or {})
-    if source.kind in FILES:
+    if source.kind is Kind.SAVED:
+        return _policy(load(source.location, env, agent=source.agent_class, **given))
+    if source.kind is Kind.EXPORTED:
         if given:
             raise ValueError(f"--config {', '.join(given)} cannot change {source.kind.value}: remove it")
-        if source.kind is Kind.SAVED:
-            return _policy(load(source.location, env, agent=source.agent_class))
         return _policy(make(source.location, env))
     if source.kind is Kind.ARCHIVE:
         chosen = archive_settings(source, given, allow_pickle=allow_pickle)

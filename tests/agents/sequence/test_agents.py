@@ -199,6 +199,30 @@ def test_settings_that_differ_from_those_of_the_file_are_loaded(make: Make, tmp_
         assert np.array_equal(own, other)
 
 
+def test_settings_that_the_weights_do_not_depend_on_change_after_the_training(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    made = agents.make("act", env, **SMALL["act"], action_horizon=4, executed_actions=4)
+    folder = made.save(tmp_path / "act")
+    observation, _ = env.reset(seed=0)
+    changed = agents.load(folder, env, executed_actions=1)
+    assert changed.settings == made.settings.model_copy(update={"executed_actions": 1})
+    # The second action is that of a new chunk, not the second one of the first chunk.
+    actions = {}
+    for agent in (made, changed):
+        first, state = agent.predict(observation, None, np.array([True]), deterministic=True)
+        second, _ = agent.predict(observation, state, np.array([False]), deterministic=True)
+        actions[agent] = (first, second)
+    assert np.array_equal(actions[made][0], actions[changed][0])
+    assert np.array_equal(actions[changed][0], actions[changed][1])
+    assert not np.array_equal(actions[made][0], actions[made][1])
+    assert agents.load(folder, env, ensembling=True).settings.ensembling
+    with pytest.raises(ValueError, match="executed_actions is 5 and action_horizon 4"):
+        agents.load(folder, env, executed_actions=5)
+    expected = "width cannot change after the training of agent act; expected only ensembling, ensembling_decay, exec"
+    with pytest.raises(ValueError, match=expected):
+        agents.load(folder, env, width=16, executed_actions=1)
+
+
 def test_codes_have_a_scale_where_no_demonstration_moves() -> None:
     codec = ActionCodec(gym.spaces.Box(-1.0, 1.0, (4,)))
     still = np.zeros(4)
