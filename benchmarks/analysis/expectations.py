@@ -152,12 +152,13 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation(f"success of bco in {name}-v0", at_least=-0.1, reference=f"success of bc in {name}-v0")
         for name in ("LamReach", "LamGrasp", "LamPickPlace")
     ),
-    "people": (
+    "people": tuple(
         Expectation(
-            "success of bc, human in LamPickPlace-v0",
+            f"success of {agent} in LamPickPlace-v0",
             at_least=-0.1,
             reference="success of bc, expert in LamPickPlace-v0",
-        ),
+        )
+        for agent in ("bc, human", "bc at full speed")
     ),
     "experts": (
         Expectation("success of expert, * in *", at_least=0.99),
