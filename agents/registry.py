@@ -334,7 +334,7 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None, **changed
             change after the training.
     """
     if changed:
-        check_changed(directory, changed)
+        check_changed(directory, changed, agent)
     name = agent or read_description(directory).get("agent")
     if agent is None and name not in saved_names():
         raise ValueError(
@@ -349,20 +349,22 @@ def load(directory: str | Path, env: Env, *, agent: str | None = None, **changed
     return kind.load(directory, env, **changed)
 
 
-def check_changed(directory: str | Path, changed: Mapping[str, object]) -> None:
+def check_changed(directory: str | Path, changed: Mapping[str, object], agent: str | None = None) -> None:
     """Check that settings of a saved agent may change after the training: the weights do not depend on them.
 
     Args:
         directory: Folder that ``save`` wrote.
         changed: Settings that differ from those of the training.
+        agent: Name or class of the agent, if the folder does not name it.
 
     Raises:
         FileNotFoundError: There is no saved agent.
         ValueError: The file is damaged, or a setting cannot change.
     """
-    description = read_description(directory)
-    name = description.get("agent")
-    kind = spec_of(find(name)).settings_class(description.get("settings") or {}) if name in AGENTS else None
+    name = agent or read_description(directory).get("agent")
+    kind = None
+    if name in AGENTS:
+        kind = spec_of(find(name)).settings_class(read_description(directory).get("settings") or {})
     allowed: frozenset[str] = getattr(kind, "acting", frozenset())
     if refused := sorted(changed.keys() - allowed):
         raise ValueError(
