@@ -396,6 +396,7 @@ def read_description(directory: str | Path) -> JsonObject:
         raise ValueError(f"{path} is damaged: expected an object")
     training = description.get("training")
     for where, part in (
+        ("settings", description.get("settings")),
         ("training", training),
         *((f"training.{name}", training.get(name)) for name in PARTS if isinstance(training, dict)),
     ):

@@ -124,15 +124,16 @@ def _show_plan(suite: Suite, folder: Path, workers: int) -> None:
         table.add_row(environment, name, str(len(trainings)) if trainings else "-", str(len(own)), duration)
     if todo.cells:
         console.print(table)
+    encoders = f"{len(todo.encoders)} encoders, " if todo.encoders else ""
     console.print(
-        f"{len(todo.datasets)} datasets, {len(todo.trainings)} training runs, {len(todo.cells)} of "
-        f"{len(suite.cells())} "
-        f"evaluations and {len(todo.videos)} videos are missing in {folder}",
+        f"{len(todo.datasets)} datasets, {encoders}{len(todo.trainings)} training runs, {len(todo.cells)} of "
+        f"{len(suite.cells())} evaluations and {len(todo.videos)} videos are missing in {folder}",
         soft_wrap=True,
     )
-    unknown = len(todo.cells) + len(todo.trainings) - len(expected)
+    unknown = len(todo.cells) + len(todo.trainings) + len(todo.encoders) - len(expected)
     parts = [f"{_duration(sum(expected.values()) / workers)} by {workers} workers"] if expected else []
-    parts += [f"{unknown} training runs and evaluations of unknown duration"] if unknown else []
+    what = "pre-trainings, training runs" if todo.encoders else "training runs"
+    parts += [f"{unknown} {what} and evaluations of unknown duration"] if unknown else []
     if parts:
         console.print(f"expected time without demonstrations and videos: {' and '.join(parts)}", soft_wrap=True)
     published = Path("results") / suite.name

@@ -17,16 +17,39 @@ def label_descriptions(suite: JsonObject) -> dict[str, str]:
                 *(f"{name} {value}" for name, value in sorted(entry["settings"].items())),
                 *_described_demonstrations(entry["demonstrations"], entry["demonstrators"]),
                 *_described_mixture(entry.get("mixture", ())),
-                *_described_pretraining(entry.get("pretraining")),
-                *_described_keywords("environment with", entry.get("env", {})),
-                *_described_adaptation(entry.get("adaptation")),
-                *_described_keywords("trained with", entry.get("training_env", {})),
-                *_described_seeds(entry.get("training_seeds")),
+                *described_training(entry),
             ]
         )
         for entry in suite["agents"]
         if entry["label"] != entry["agent"] or any(entry.get(part) for part in parts)
     }
+
+
+def has_own_seeds(suite: JsonObject) -> bool:
+    """Return True if an agent of a suite has training seeds of its own."""
+    return any(entry.get("training_seeds") is not None for entry in suite["agents"])
+
+
+def described_training(entry: JsonObject) -> list[str]:
+    """Return in words what differs from a training as usual: motion, encoder, environments, adaptation and seeds.
+
+    Args:
+        entry: Agent of a suite, as plain data.
+    """
+    return [
+        *_described_motion(entry.get("motion")),
+        *_described_pretraining(entry.get("pretraining")),
+        *_described_keywords("environment with", entry.get("env", {})),
+        *_described_adaptation(entry.get("adaptation")),
+        *_described_keywords("trained with", entry.get("training_env", {})),
+        *_described_seeds(entry.get("training_seeds")),
+    ]
+
+
+def _described_motion(motion: JsonObject | None) -> list[str]:
+    """Return the speed of the imitation of a person in words; empty for the person's own speed."""
+    speed = 1.0 if motion is None else motion.get("speed", 1.0)
+    return [] if speed == 1 else [f"recording imitated at up to {speed:g} times the person's speed"]
 
 
 def _described_keywords(before: str, keywords: Keywords) -> list[str]:

@@ -13,6 +13,7 @@ from agents.types import JsonObject
 from benchmarks.analysis.tables import Row, rows, variant
 from benchmarks.reports import plots
 from benchmarks.reports.export import as_latex, escaped
+from benchmarks.reports.labels import described_training, has_own_seeds
 from benchmarks.runner.results import SUITE_FILE, CellResult, read_results
 from demos.runtime.files import write_atomically
 
@@ -109,6 +110,7 @@ def write_paper(folder: str | Path, out: str | Path, *, overwrite: bool = False)
         "libraries": _libraries(results),
         "figures": {name: FIGURES[name][0] for name in figures},
         "runs": len({result.cell.training_seed for result in results} - {None}),
+        "has_own_seeds": has_own_seeds(suite),
     }
     templates = _templates()
     files: dict[str, str | bytes] = {
@@ -137,6 +139,7 @@ def _described_agents(suite: JsonObject) -> list[dict[str, Any]]:
                 "demonstrators": entry["demonstrators"],
                 "datasets": len(entry.get("mixture", ())),
                 "changes": _listed(entry["settings"]),
+                "training": described_training(entry),
             }
         )
     return described

@@ -26,6 +26,7 @@ from agents.deployment.adaptation.methods import adaptation_settings, adaptation
 from agents.pretraining.methods import pretraining_settings, pretraining_versions
 from agents.registry import (
     AGENTS,
+    ARCHIVE,
     EXPORTED_DESCRIPTION,
     EXPORTED_MODEL,
     import_path_of,
@@ -110,7 +111,8 @@ def provenance_of(
     # A saved agent, archive or exported policy has learned already: its files count.
     location = agent_path(agent)
     saved = _files_of(location)
-    name = str(read_description(location).get("agent")) if is_saved(location) else agent
+    description = read_description(location) if is_saved(location) else {}
+    name = str(description.get("agent")) if description else agent
     keywords = env_kwargs or {}
     parts = environment_versions(env_id, **keywords)
     if demonstrator is not None:
@@ -131,7 +133,8 @@ def provenance_of(
     libraries: tuple[str, ...] = PACKAGES if learns or saved or trained else ACTING
     if is_exported(agent):
         libraries = EXPORTED
-    return Provenance({**parts, **agent_versions(name, chosen)}, chosen, library_versions(libraries), sources)
+    versions = agent_versions(name, {**description.get("settings", {}), **chosen})
+    return Provenance({**parts, **versions}, chosen, library_versions(libraries), sources)
 
 
 def _files_of(agent: str) -> list[Path]:
@@ -139,7 +142,7 @@ def _files_of(agent: str) -> list[Path]:
     if is_exported(agent):
         inside: Iterable[Path] = [Path(agent) / EXPORTED_DESCRIPTION, Path(agent) / EXPORTED_MODEL]
     else:
-        inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)]
+        inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)] * agent.endswith(ARCHIVE)
     return sorted(path for path in inside if path.is_file())
 
 

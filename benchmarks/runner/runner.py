@@ -331,10 +331,10 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
-    # Checkpoints of trainings with other settings or versions.
-    used = {each.name for each in todo.trainings}
+    # Checkpoints of these trainings with other settings or versions. Other agents may continue later.
+    planned = {each.name: each.stem for each in todo.trainings}
     for path in (base / UNFINISHED).glob("*"):
-        if path.name not in used:
+        if path.name not in planned and path.name.startswith(tuple(planned.values())):
             shutil.rmtree(path, ignore_errors=True)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} results are up to date" if done else ""

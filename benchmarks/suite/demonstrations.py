@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from dataclasses import dataclass, field
@@ -35,7 +36,11 @@ class Demonstrations:
         parts = [slug(self.environment.removesuffix("-v0"))]
         if self.env:
             parts.append(slug("-".join(f"{name}-{value}" for name, value in sorted(self.env.items()))))
-        return "-".join([*parts, self.demonstrator, str(self.count), f"seed{self.seed}", "v0"])
+        parts.append(self.demonstrator)
+        if self.motion is not None:
+            # Several motions may be imitated in one suite.
+            parts.append(f"{zlib.crc32(json.dumps(self.motion, sort_keys=True).encode()):08x}")
+        return "-".join([*parts, str(self.count), f"seed{self.seed}", "v0"])
 
 
 def slug(text: str) -> str:

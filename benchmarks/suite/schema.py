@@ -53,10 +53,13 @@ Counts = Annotated[
 
 
 class MotionKeys(SuiteModel):
-    """Motion of a person: the name of one of the package, or the path of a file, and the speed of its imitation."""
+    """Motion of a person: the name of one of the package, or the path of a file, and the speed of its imitation.
+
+    The speed is that of the file by default.
+    """
 
     recording: Text
-    speed: float = 1.0
+    speed: float | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +73,8 @@ class MotionKeys(SuiteModel):
 
     def motion(self) -> JsonObject:
         """Return the motion as JSON."""
-        return replace(read_motion(self.recording), speed=self.speed).as_json()
+        motion = read_motion(self.recording)
+        return (motion if self.speed is None else replace(motion, speed=self.speed)).as_json()
 
 
 class DatasetKeys(SuiteModel):
@@ -206,6 +210,10 @@ class SuiteKeys(SuiteModel):
 MODELS: dict[str, type[SuiteModel]] = {
     "agents": AgentKeys,
     "motion": MotionKeys,
+    "mixture": DatasetKeys,
+    "pretraining": PretrainingKeys,
+    "datasets": DatasetKeys,
+    "adaptation": AdaptationKeys,
     "evaluation": EvaluationSettings,
     "videos": VideoSettings,
     "periodic_eval": PeriodicEvaluation,

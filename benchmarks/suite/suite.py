@@ -352,10 +352,11 @@ def check_settings(agent: str, settings: Keywords) -> None:
         # Settings that may change after the training.
         location = agent_path(agent)
         check_changed(location, settings)
-        recorded = read_description(location)
-        kind = settings_type(recorded["agent"], recorded["settings"])
+        description = read_description(location)
+        recorded = description.get("settings") or {}
+        kind = settings_type(description["agent"], recorded)
         if kind is not None:
-            checked_settings(f"agent {agent}", kind, {**recorded_settings(kind, recorded["settings"]), **settings})
+            checked_settings(f"agent {agent}", kind, {**recorded_settings(kind, recorded), **settings})
         return
     resolved = find(agent)
     kind = settings_type(agent, settings)

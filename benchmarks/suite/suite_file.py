@@ -22,9 +22,7 @@ from agents.training.provenance import settings_type
 from agents.types import Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition
 from benchmarks.suite.demonstrations import Demonstrations
-from benchmarks.suite.fields import (
-    call_third_party,
-)
+from benchmarks.suite.fields import SuiteModel, call_third_party
 from benchmarks.suite.schema import ANY, MODELS, AgentKeys, DatasetKeys, SuiteKeys
 from benchmarks.suite.stages import Adaptation, Pretraining
 from benchmarks.suite.suite import (
@@ -177,7 +175,7 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         if needed and getattr(file, key) is None and getattr(agent, key, None) is None:
             raise _SuiteError(f"{agent.agent} learns, and the suite lacks {key}", *key_path, "agent")
     demonstrators = agent.demonstrator or file.demonstrator
-    from_person = from_demonstrations and HUMAN in demonstrators
+    from_person = from_demonstrations and agent.mixture is None and HUMAN in demonstrators
     motion = agent.motion or file.motion
     if from_person and motion is None:
         raise _SuiteError(f"{agent.label} learns from a person; the suite lacks motion", *key_path, "demonstrator")
@@ -339,24 +337,27 @@ def _errors_with_location(path: Path, data: object) -> Iterator[None]:
         raise ValueError(f"{path}, line {line_of(data, key_path)}, {key}: {message}") from None
 
 
+def _keys(key_path: tuple[str | int, ...], whole: type[SuiteModel]) -> str:
+    """Return the keys of the innermost part of a file on a path."""
+    parts = [MODELS[name] for name in key_path if isinstance(name, str) and name in MODELS]
+    return ", ".join((parts[-1] if parts else whole).model_fields)
+
+
 def _described(error: ValueError) -> tuple[tuple[str | int, ...], str]:
     """Return key path and message of an error; of a validation, those of its first error, unknown keys first."""
     if not isinstance(error, ValidationError):
         return getattr(error, "key_path", ()), str(error)
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key_path = first["loc"]
-    model = MODELS.get(str(key_path[0]), SuiteKeys) if len(key_path) > 1 else SuiteKeys
-    if error.title == SpeedSuite.__name__:
-        model = SpeedSuite
+    whole = SpeedSuite if error.title == SpeedSuite.__name__ else SuiteKeys
     if first["type"] == "missing":
         return key_path[:-1], f"lacks {key_path[-1]}"
     if first["type"] == "extra_forbidden":
-        return key_path, f"unknown key {key_path[-1]!r}; expected one of {', '.join(model.model_fields)}"
+        return key_path, f"unknown key {key_path[-1]!r}; expected one of {_keys(key_path[:-1], whole)}"
     if first["type"] == "value_error":
         return key_path, str(first["ctx"]["error"])
     if first["type"] == "model_type":
-        model = MODELS.get(str(key_path[0]), model) if key_path else model
-        expected = f"a mapping with {', '.join(model.model_fields)}"
+        expected = f"a mapping with {_keys(key_path, whole)}"
     else:
         expected = EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be "))
         expected = expected.format(**first.get("ctx", {}))

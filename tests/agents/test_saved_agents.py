@@ -105,7 +105,7 @@ def test_settings_that_are_none_of_its_own_are_refused(saved: Any) -> None:
         ({"__class__": "os"}, f"unknown setting '__class__' of agent {name}"),
         too_large,
         ({"env": "LamReach-v0"}, "has no settings"),
-        ("none", "has no settings"),
+        ("none", "settings is 'none'; expected an object"),
     ):
         (folder / DESCRIPTION).write_text(json.dumps({**described, "settings": settings}))
         with pytest.raises(ValueError, match=message):

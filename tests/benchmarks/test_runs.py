@@ -22,6 +22,7 @@ from benchmarks.__main__ import app
 from benchmarks.analysis.tables import overviews
 from benchmarks.analysis.tables import rows as rows_of
 from benchmarks.reports import report as reports
+from benchmarks.reports.labels import label_descriptions
 from benchmarks.runner import runner
 from benchmarks.runner.cache_keys import provenance_of
 from benchmarks.runner.results import PlannedCell, cell_provenance, is_done, read_cell, read_results, write_cell
@@ -279,13 +280,23 @@ def test_an_agent_is_trained_once_on_a_mixture_and_measured_in_many_environments
 
 
 def test_agents_learn_from_the_motion_of_a_person(tmp_path: Path) -> None:
-    agents = [{"agent": "bc", "settings": {"epochs": 1, "batch_size": 32}, "demonstrator": ["expert", "human"]}]
+    clone = {"agent": "bc", "settings": {"epochs": 1, "batch_size": 32}}
+    fast = {"recording": "carry_box", "speed": 10}
+    agents = [
+        {**clone, "demonstrator": ["expert", "human"]},
+        {**clone, "label": "fast", "demonstrator": "human", "motion": fast},
+    ]
     only = {"environments": ["LamGrasp-v0"], "videos": None, "periodic_eval": None, "motion": "carry_box"}
     suite = read_suite(written(tmp_path, agents=agents, training_seeds=[0], demonstrations=2, **only))
     folder = runner.run(suite, tmp_path / "out", LocalEngine(1))
     plans = [demos.plan_of(demos.load(name, folder / "datasets")) for name, _ in demos.installed(folder / "datasets")]
     motion = read_motion("carry_box").as_json()
-    assert [(plan["quality"], plan.get("motion")) for plan in plans] == [("expert", None), ("human", motion)]
+    shown = [(plan["quality"], plan.get("motion")) for plan in plans]
+    assert sorted(shown, key=str) == sorted(
+        [("expert", None), ("human", motion), ("human", {**motion, "speed": 10.0})], key=str
+    )
+    described = label_descriptions(read_results(folder)[0])
+    assert described["fast"].endswith("human demonstrations, recording imitated at up to 10 times the person's speed")
     moved = {**motion, "points": [[x + 0.01, y, z] for x, y, z in motion["points"]]}
     changed = suite.model_copy(update={"agents": (suite.agents[0].model_copy(update={"motion": moved}),)})
     assert [planned.cell.demonstrator for planned in runner.missing(changed, folder).cells] == ["human"]

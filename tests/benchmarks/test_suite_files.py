@@ -32,6 +32,8 @@ MIXED_DATA = {"environments": ["LamReach-v0"], "demonstrations": 2}
 @pytest.mark.parametrize("name", OF_AGENTS)
 def test_the_demonstrations_of_every_suite_of_the_package_are_published(name: str) -> None:
     published = [entry["plan"] for entry in published_datasets.published().values()]
+    datasets = [cell.dataset for cell in shipped(name).cells() if cell.dataset is not None]
+    assert all(one == other for one in datasets for other in datasets if one.id == other.id)
     for cell in shipped(name).cells():
         shown = cell.dataset
         if shown is not None:
@@ -177,9 +179,17 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
         ({"demonstrator": "human"}, "agents.demonstrator: bc learns from a person; the suite lacks motion"),
         ({"motion": "wave"}, "motion: no motion 'wave'; expected one of carry_box, or the path of a JSON"),
         ({"motion": "../wave.json"}, "motion: there is no file ../wave.json"),
-        ({"motion": 3}, "motion: found 3; expected"),
+        ({"motion": 3}, "motion: found 3; expected a mapping with recording, speed"),
         ({"motion": {"recording": "carry_box", "speed": 0}}, "motion: speed is 0; expected a number from 0.01"),
-        ({"motion": {"recording": "carry_box", "pace": 2}}, "motion.pace: unknown key"),
+        ({"motion": {"recording": "carry_box", "pace": 2}}, "motion.pace: unknown key 'pace'; .* recording, speed$"),
+        (
+            {"agents": [{"agent": "bc", "demonstrator": "human", "motion": {"recording": "carry_box", "pace": 2}}]},
+            "agents.motion.pace: unknown key 'pace'; expected one of recording, speed$",
+        ),
+        (
+            {"agents": [{"agent": "lam", "mixture": [{**MIXED_DATA, "count": 2}]}]},
+            "agents.mixture.count: unknown key 'count'; expected one of environments, demonstrations, demonstrator",
+        ),
         (
             {"agents": [{"agent": "bc", "motion": "carry_box"}]},
             "agents.motion: bc does not learn from a person: remove motion",
