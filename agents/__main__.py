@@ -98,8 +98,8 @@ def train(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Amount of training (bc, bc-rnn, act, diffusion, keypoints, lam: epochs; dagger: labels; others: "
-            "steps); by default the agent's setting."
+            help="Amount of training (bc, bco, bc-rnn, act, diffusion, keypoints, lam: epochs; dagger: labels; "
+            "others: steps); by default the agent's setting."
         ),
     ] = None,
     config: Settings = [],  # noqa: B006
@@ -170,7 +170,7 @@ def evaluate(
 ) -> None:
     """Evaluate an agent on new seeds.
 
-    Of a saved agent, --config changes settings that its weights do not depend on, such as executed_actions. Settings
+    For a saved agent, --config changes settings that its weights do not depend on, such as executed_actions. Settings
     of an archive are `vecnormalize` (file with the statistics of VecNormalize, or false) and `algorithm`
     (package.module:Class that loads it).
     """
@@ -292,8 +292,8 @@ def tune(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="Budget of each training run, in the agent's unit (bc, bc-rnn, act, diffusion, keypoints, lam: "
-            "epochs; dagger: labels; others: steps)."
+            help="Budget of each training run, in the agent's unit (bc, bco, bc-rnn, act, diffusion, keypoints, "
+            "lam: epochs; dagger: labels; others: steps)."
         ),
     ] = None,
     config: Settings = [],  # noqa: B006  (typer reads the default; nobody changes it)

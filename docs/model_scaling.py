@@ -47,7 +47,7 @@ def large_model(path: Path) -> str:
             f"Measured by `python -m benchmarks scaling --seconds {content['seconds']:g}` on {machine['processor']} "
             f"with PyTorch {versions['torch']}: examples per second of CPU time of a process, "
             f"in minibatches of {content['batch_size']}.",
-            table(["weights", "1 process", "2 processes", "peak memory", "decision"], measured),
+            table(["weights", "1 process", "2 processes", "peak memory", "inference latency"], measured),
             f"The default training has {examples / 1e6:.2f} million examples. Time of a training on one core with as "
             "many, and with 10 and 100 times as many:",
             table(["weights", "1x", "10x", "100x"], times),

@@ -230,7 +230,9 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("LamGrasp-v0, 2 workers over a loop over 1 environment", at_least=1.7),
         Expectation("LamGrasp-v0, 2 workers over AsyncVectorEnv of 16", at_least=1.3),
         Expectation("LamGrasp-v0, 1 worker over a loop over 1 environment", at_least=0.9),
-        Expectation("time of ppo as by default over its time before", at_most=0.75),
+        Expectation(
+            "training time of ppo with the default settings over that with the settings of version 1", at_most=0.75
+        ),
     ),
 }
 """Expectations by the name of a shipped suite, or of a file of measurements."""

@@ -173,7 +173,7 @@ def measure(
             each.close()
     for name, values in rates.items():
         yield median(f"{env_id}, {name}", values, "steps/s")
-        yield median(f"{env_id}, {name}", [rate * step_seconds for rate in values], "simulated s/s")
+        yield median(f"{env_id}, {name}: real-time factor", [rate * step_seconds for rate in values], "")
         yield median(f"{env_id}, {name}: processor time of all processes", costs[name], "ms a step")
     pairs = [
         (several, theirs),
@@ -190,7 +190,7 @@ def measure(
 def _training(steps: int, rounds: int) -> Iterator[Measured]:
     """Measure a training of PPO as in version 1, with its environments in this process, and as now."""
     before = f"minibatches of {FORMER_BATCH_SIZE}, environments in this process"
-    now = "as by default"
+    now = "default settings"
     found: dict[str, list[tuple[float, float]]] = {before: [], now: []}
     for _ in range(rounds):
         for name, results in found.items():
@@ -200,7 +200,9 @@ def _training(steps: int, rounds: int) -> Iterator[Measured]:
         yield median(title, [seconds for seconds, _ in results], "s")
         yield median(f"{title}: success", [success for _, success in results], "")
     ratios = [new[0] / old[0] for new, old in zip(found[now], found[before], strict=True)]
-    yield median("time of ppo as by default over its time before", ratios, "")
+    yield median(
+        "training time of ppo with the default settings over that with the settings of version 1", ratios, ""
+    )
 
 
 def _trained(steps: int, *, is_former: bool) -> tuple[float, float]:

@@ -41,7 +41,7 @@ Recording = Annotated[Path, typer.Argument(help="File or folder of the recording
 HandName = Annotated[str | None, typer.Option("--hand", help="left or right; needed if the recording has both.")]
 TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the track, as inspect lists them.")]
 Fps = Annotated[
-    float | None, typer.Option(help="Frames per second, if the recording does not specify them; else 30.")
+    float | None, typer.Option(help="Frames per second, used if the recording does not specify them; by default 30.")
 ]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
 Scale = Annotated[
@@ -61,7 +61,9 @@ Markers = Annotated[
 ]
 Objects = Annotated[list[str], typer.Option("--object", help="Markers of an object: box=BOX1,BOX2,BOX3.")]
 Up = Annotated[str | None, typer.Option(help="Axis that points up: x, y, z, -x, -y or -z.")]
-CameraFile = Annotated[Path | None, typer.Option("--camera", help="Camera that calibrate wrote, for images.")]
+CameraFile = Annotated[
+    Path | None, typer.Option("--camera", help="Camera file that `calibrate` wrote; needed for recordings in pixels.")
+]
 Grasp = Annotated[float | None, typer.Option(help="Time of the grasp, seconds, if it is not found.")]
 Release = Annotated[float | None, typer.Option(help="Time of the release, seconds, if it is not found.")]
 
