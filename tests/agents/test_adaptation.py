@@ -45,7 +45,9 @@ def reach(tmp_path_factory: pytest.TempPathFactory) -> Any:
         agent = agents.make(name, env, batch_size=32, **settings)
         agent.learn(dataset, env, seed=0, budget=2)
         agent.save(root / name)
-    agents.make("ppo", env, hidden_sizes=[8]).save(root / "ppo")
+    ppo = agents.make("ppo", env, hidden_sizes=[8])
+    ppo.training = agent.training  # a record, from which the command takes the environment
+    ppo.save(root / "ppo")
     env.close()
     return dataset, root
 
@@ -245,8 +247,31 @@ def test_errors_say_what_to_do(reach: Any, make: Make) -> None:
         adapt(root / "bc", make("LamGrasp-v0"), home, **few)
     with pytest.raises(FileNotFoundError, match="no saved agent"):
         adapt(root / "nothing", env, home, **few)
-    with pytest.raises(ValueError, match="the expert solved 0 of 5 episodes in the changed environment"):
+    with pytest.raises(ValueError, match="the expert solved 0 of 10 episodes in the changed environment"):
         adapt(root / "bc", make("LamReach-v0", max_episode_steps=1), home, budget=1, **few)
+
+
+@pytest.mark.parametrize(
+    ("agent", "more", "problem"),
+    [
+        ("ppo", (), "agent ppo cannot be trained further on labels"),
+        ("bc", ("--config", "update=3"), "unknown setting 'update' of method demonstrations"),
+        ("bc", ("--method", "queries", "--budget", "39"), "the budget is 39 labels"),
+        ("bc", ("--method", "queries", "--demos", "lost"), "method queries takes no demonstrations"),
+        ("bc", ("--method", "reward", "--replay", "lost"), "--replay is not used by method reward: remove it"),
+        ("bc", ("--config", "replay_share=0", "--replay", "lost"), "--replay is not used with replay_share=0"),
+        ("bc", (), "Give the agent's datasets by --replay"),
+    ],
+)
+def test_the_command_checks_its_arguments_before_it_loads_datasets(
+    agent: str, more: tuple[str, ...], problem: str, reach: Any, tmp_path: Path
+) -> None:
+    _, root = reach
+    # The folder of datasets lacks those of the agent.
+    where = ["--env", "LamReach-v0", "--root", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["adapt", str(root / agent), *where, *more])
+    assert done.exit_code == 2, done.output
+    assert problem in " ".join(done.stderr.split())
 
 
 def test_a_damaged_residual_policy_is_refused(reach: Any, make: Make, tmp_path: Path) -> None:

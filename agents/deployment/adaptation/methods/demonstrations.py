@@ -13,7 +13,7 @@ from agents.training.stable_baselines.training import rollout_env
 from agents.types import State
 from demos.experts import make_expert
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 """Largest mean number of attempts of the expert for each demonstration."""
 
 
@@ -26,18 +26,11 @@ class AdaptByDemonstrations(AdaptationMethod):
     name = "demonstrations"
     unit = "demonstrations"
     default_budget = 20
+    takes_demonstrations = True
 
     def check(self, case: Case) -> None:
-        """Check that the agent learns from labels, and that given demonstrations fit."""
+        """Check that the agent learns from labels."""
         trainable_policies(case.agent)
-        data = case.demonstrations
-        if data is None:
-            return
-        data.check_spaces(case.agent.observation_space, case.agent.action_space)
-        if len(data.episodes) < case.budget:
-            raise ValueError(
-                f"dataset {data.id} has {len(data.episodes)} episodes; the budget is {case.budget}: lower --budget"
-            )
 
     def adapt(self, case: Case) -> PolicyAgent:
         """Return the agent, trained further."""
