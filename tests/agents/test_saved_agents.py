@@ -30,6 +30,8 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "agent.json"
 
 
 def env_of(name: str) -> gym.Env[Any, Any]:
+    if name == "keypoints":
+        return gym.make("LamReachPixels-v0")
     return gym.make("LamReachDiscrete-v0" if name in ("dqfd", "dqn", "sqil") else "LamReach-v0")
 
 
@@ -122,7 +124,7 @@ def test_an_agent_of_other_spaces_is_refused(saved: Any) -> None:
         with pytest.raises(ValueError, match=known):
             agents.load(folder, made)
         made.close()
-    made = gym.make("LamReach-v0" if discrete else "LamReachDiscrete-v0")
+    made = gym.make(env.spec.id, control="ee" if discrete else "discrete")
     with pytest.raises(ValueError, match="agent lam needs" if name == "lam" else "was trained with action space"):
         agents.load(folder, made)
     made.close()
