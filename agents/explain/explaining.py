@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.progress import track
 from agents.data.spaces import parts_of
 from agents.explain.case import Case
 from agents.explain.failure.monitor import Monitor
+from agents.explain.failure.origin import check_environment
 from agents.explain.frames import camera_images, episode_images
 from agents.explain.functions import PolicyFunction, SequenceFunction, UnavailableError, function_of
 from agents.explain.methods import check_methods, find_method
@@ -63,7 +65,7 @@ class Report:
             The path.
 
         Raises:
-            FileExistsError: The path is a folder.
+            FileExistsError: See :func:`check_path`.
             ValueError: The path has another suffix, or the page would be larger than 20 MB.
         """
         target = check_path(Path(path))
@@ -81,7 +83,8 @@ def check_path(path: Path) -> Path:
     """Return the path of a page.
 
     Raises:
-        FileExistsError: It, or the JSON file beside it, is a folder.
+        FileExistsError: It, or the JSON file beside it, is a folder; or the JSON file holds no explanations, such as
+            the ``agent.json`` of a saved agent.
         ValueError: It has another suffix than ``.html``.
     """
     if path.suffix != ".html":
@@ -89,7 +92,18 @@ def check_path(path: Path) -> Path:
     for file in (path, path.with_suffix(".json")):
         if file.is_dir():
             raise FileExistsError(f"{file} is a folder: choose another name for the page")
+    if file.exists() and not _holds_explanations(file):
+        raise FileExistsError(f"{file} exists and holds no explanations: choose another name for the page")
     return path
+
+
+def _holds_explanations(file: Path) -> bool:
+    """Return True for a JSON file of :meth:`Report.write`."""
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and "explanations" in content
 
 
 def explain(
@@ -116,20 +130,22 @@ def explain(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: An unknown method; a negative seed; observations, actions or demonstrations of another kind; or an
-            ensemble of another agent.
+        ValueError: An unknown method; a negative seed; observations, actions or demonstrations of another kind;
+            demonstrations of another task; an ensemble of another agent; or a monitor of another environment.
     """
     names = check_methods(methods)
     parts_of(env.observation_space)
     if not isinstance(env.action_space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
         raise ValueError(f"the actions are {env.action_space}; expected one array of numbers")
+    if monitor is not None and "failure" in names:
+        check_environment(monitor, env)
     missing: dict[str, str] = {}
     references = None
     if demonstrations is None or isinstance(demonstrations, str):
         missing["references"] = demonstrations or "there are no demonstrations to compare with: give a dataset"
     else:
         references = References(demonstrations)
-        references.data.check_spaces(env.observation_space, env.action_space)
+        references.check(env)
     case = prepare(agent, env, trace_episode(agent, env, seed), references, missing, ensemble, monitor)
     explanations: JsonObject = {}
     images: list[str] = []
@@ -197,9 +213,16 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
     if isinstance(agent, RandomAgent):
         missing["function"] = missing["observation"] = f"agent {name} draws its actions, whatever it sees"
         return None
+    if _is_remote(agent):
+        missing["function"] = "the policy is remote: its network is in the server"
+        missing["observation"] = "the policy is remote: its memory is in the server, and cannot be set to a step's"
+        return None
     function = function_of(agent)
     if function is None:
         missing["function"] = f"agent {name} has no network of PyTorch, which gradients and features need"
+        return None
+    if not isinstance(function.action_space, (spaces.Box, spaces.Discrete)):
+        missing["function"] = f"agent {name} has actions {function.action_space}; gradients need Box or Discrete"
         return None
     difference = _difference(function, trace)
     if difference > TOLERANCE:
@@ -209,6 +232,11 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
         )
         return None
     return function
+
+
+def _is_remote(agent: Policy) -> bool:
+    """Return True for an agent of :mod:`agents.deployment.remote`, which this package must not import."""
+    return type(agent).__module__.startswith("agents.deployment.remote.")
 
 
 def _difference(function: PolicyFunction, trace: Trace) -> float:
@@ -262,9 +290,12 @@ def _facts(agent: Policy, case: Case) -> JsonObject:
 def _origin(agent: Policy, references: References) -> JsonObject:
     """Describe the demonstrations, and say if the agent learned from them."""
     learned = ((agent.training if isinstance(agent, PolicyAgent) else None) or {}).get("demonstrations") or {}
+    compared = {dataset.id for dataset in references.data.datasets}
+    # Of several datasets, a training records one joint checksum: some of them are recognized by their ids.
+    are_some = compared < set(str(learned.get("id")).split(", "))
     return {
         "id": references.data.id,
         "episodes": len(references.data.episodes),
         "steps": len(references.steps),
-        "learned_from": learned.get("checksum") == references.data.checksum,
+        "learned_from": are_some or learned.get("checksum") == references.data.checksum,
     }

@@ -13,7 +13,7 @@ from PIL import Image
 from agents.data.spaces import has_channels_first, is_image, parts_of
 from agents.explain.references import References
 from agents.explain.trace import Trace
-from agents.types import Array, Env, Observation
+from agents.types import Array, Env, Keywords, Observation
 from demos.collection.video import state_frames
 from demos.datasets.episode import STATE
 from demos.report.positions import own_env
@@ -38,12 +38,10 @@ def episode_images(env: Env, trace: Trace, steps: Sequence[int]) -> list[str]:
         ``data:`` URLs; empty if the environment renders no images.
     """
     if trace.states is not None and env.spec is not None:
-        drawn = gym.make(
-            env.spec.id,
-            **{**env.spec.kwargs, "obs": "state", "render_mode": "rgb_array"},
-            render_width=SIZE,
-            render_height=SIZE,
-        )
+        drawing: Keywords = {
+            "obs": "state", "render_mode": "rgb_array", "render_width": SIZE, "render_height": SIZE,
+        }  # fmt: skip
+        drawn = gym.make(env.spec.id, **{**env.spec.kwargs, **drawing})
         try:
             return [jpeg(frame, SIZE) for frame in state_frames(drawn, [trace.states[step] for step in steps])]
         finally:

@@ -29,7 +29,7 @@ def monitor(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write the monitor to; by default that of the agent. A pretrained agent needs it."
+            help="Folder to write the monitor to; by default that of the agent. Required for a pretrained agent."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first episode, not used for evaluation.")] = 700000,
@@ -46,7 +46,10 @@ def monitor(
     ] = None,
     ensemble: Annotated[
         list[str],
-        typer.Option(help="Folder of the agent trained with another seed, for the disagreement; may be repeated."),
+        typer.Option(
+            help="Folder of the same agent trained with another seed: the disagreement of these agents is a "
+            "measure of uncertainty. May be repeated."
+        ),
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)
     env_kwargs: Annotated[
         list[str], typer.Option(help="Keyword of the environment, name=value; repeat it for more.")
@@ -63,6 +66,7 @@ def monitor(
         from agents.explain.explaining import prepare
         from agents.explain.failure.figure import write_figure
         from agents.explain.failure.fitting import fit, measure
+        from agents.explain.failure.origin import environment_of, resolved
         from agents.explain.references import References
         from agents.explain.trace import trace_episode
         from agents.training.stable_baselines.training import horizon_of
@@ -87,25 +91,24 @@ def monitor(
         if isinstance(found, str):
             raise ValueError(found)
         references = References(found)
-        each = monitored(
-            lambda number: prepare(
-                known, environment, trace_episode(known, environment, number), references, {}, others
-            ),
-            range(seed, seed + 2 * episodes),
-            progress=True,
-        )
-        environment.close()
-        fitted = fit(each[:episodes], horizon, false_alarms=false_alarms)
-        report = measure(fitted, each[episodes:])
+        references.check(environment)
+
+        def case_of(number: int) -> Case:
+            return prepare(known, environment, trace_episode(known, environment, number), references, {}, others)
+
+        first = monitored(case_of, range(seed, seed + episodes), progress=True)
+        # Equal outcomes are refused here, before the other episodes.
+        fitted = fit(first, horizon, false_alarms=false_alarms)
+        report = measure(fitted, monitored(case_of, range(seed + episodes, seed + 2 * episodes), progress=True))
         origin: JsonObject = {
-            "environment": env,
-            "env_kwargs": list(env_kwargs),
+            **environment_of(environment),
             "first_seed": seed,
             "episodes": episodes,
-            "failures": sum(episode.failed for episode in each[:episodes]),
+            "failures": sum(episode.failed for episode in first),
             "demonstrations": references.data.id,
-            "ensemble": list(ensemble),
+            "ensemble": resolved(ensemble),
         }
+        environment.close()
         folder.mkdir(parents=True, exist_ok=True)
         path = replace(fitted, origin=origin, report=report).save(folder)
         write_figure(report, folder / MONITOR_FIGURE)
@@ -169,16 +172,18 @@ def predictor(folder: Path, given: str | None, root: Path | None, agent: Policy,
         env: Its environment.
 
     Raises:
-        FileNotFoundError: There is no monitor, or none of its demonstrations or agents.
-        ValueError: The monitor is damaged, or the agent cannot be monitored.
+        FileNotFoundError: There is no monitor, or a dataset or agent is missing.
+        ValueError: The monitor is damaged, or was fitted in another environment or with other demonstrations; there
+            are no demonstrations; or the agent cannot be monitored.
     """
-    import demos
+    from agents.explain.command import demonstrations_of
+    from agents.explain.failure.origin import check_environment, ensemble_of
     from agents.explain.live_monitor import live_monitor, saved_monitor
 
     fitted = saved_monitor(folder)
-    learned = given or fitted.origin.get("demonstrations")
-    if not isinstance(learned, str):
-        raise ValueError(f"the monitor in {folder} records no demonstrations to compare with: give them by --demos")
-    datasets = [demos.load(each, root) for each in ([given] if given else learned.split(", "))]
-    others = [load_source(saved_source(name, "compare with"), env) for name in fitted.origin.get("ensemble") or ()]
-    return live_monitor(agent, env, fitted, datasets, others)
+    check_environment(fitted, env)
+    found = demonstrations_of(agent, env, given, root, fitted)
+    if isinstance(found, str):
+        raise ValueError(found)
+    others = [load_source(saved_source(name, "compare with"), env) for name in ensemble_of(fitted, [])]
+    return live_monitor(agent, env, fitted, found, others)

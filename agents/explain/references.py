@@ -10,12 +10,13 @@ import minari
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from agents.data.demonstrations import DemonstrationData
 from agents.data.spaces import is_depth_image, is_image, parts_of
 from agents.explain.functions import Inputs, PolicyFunction
 from agents.policies.normalizer import spread_of
-from agents.types import Observation, Space
+from agents.types import Env, Observation, Space
 from demos.datasets.statistics import Statistics
 from lam_envs.observation.instructions import INSTRUCTION_KEY
 
@@ -90,7 +91,16 @@ class References:
         self.episodes = np.repeat(np.arange(len(lengths)), lengths)[self._rows]
         self.steps = np.concatenate([np.arange(length) for length in lengths])[self._rows]
         self._vectors: Rows | None = None
-        self._features: tuple[PolicyFunction, Rows, Rows] | None = None
+        self._features: tuple[list[nn.Module], Rows, Rows] | None = None
+
+    def check(self, env: Env) -> None:
+        """Check that the demonstrations have the spaces and the task of an environment.
+
+        Raises:
+            ValueError: They have others.
+        """
+        self.data.check_spaces(env.observation_space, env.action_space)
+        self.data.check_task(env)
 
     def statistics_of(self, part: str) -> Statistics:
         """Return the statistics of a part of the observations; ``""`` for a plain array."""
@@ -126,11 +136,13 @@ class References:
             function: Function of the policy.
             inputs: What the policy sees, N rows; by default all steps of the demonstrations.
         """
-        if self._features is None or self._features[0] is not function:
+        # Each episode has a function of its own, of the same networks.
+        networks = [member.module for member in function.members]
+        if self._features is None or self._features[0] != networks:
             batches = self.batches(function.horizon)
             raw = np.concatenate([function.features(each).double().numpy() for each in batches])
             spread = raw.std(axis=0)
-            self._features = (function, raw, np.where(spread < 1e-6, 1.0, spread))
+            self._features = (networks, raw, np.where(spread < 1e-6, 1.0, spread))
         _, raw, spread = self._features
         if inputs is None:
             return raw / spread

@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 import agents
 import demos
 from agents.__main__ import app
+from agents.deployment.remote.server import PolicyServer, metadata_of
 from agents.explain.command import demonstrations_of
-from agents.explain.explaining import Report, explain
+from agents.explain.explaining import Report, check_path, explain
 from agents.explain.failure.monitor import Monitor
 from agents.explain.frames import demonstration_images
 from agents.explain.functions import function_of
@@ -35,12 +36,13 @@ from lam_envs.observation.instructions import decode_instruction
 from tests.browser import browsing
 
 from ...conftest import Make
+from ..remote.servers import ours
 from ..sequence.small import SMALL
 from ..test_export import CASES, scrambled
 
 QUICK = ("bc, goals, ensemble", "dqn", "act, instructions")
 """Cases of ``make test``; the others take the same paths, in seconds each."""
-WITHOUT_SPREAD = ("keypoints", "lam, features alone")
+WITHOUT_SPREAD = ("keypoints", "lam, features alone", "lam, objects")
 """Cases of policies that plan a single action at each step, without noise."""
 
 
@@ -103,6 +105,25 @@ def test_agents_without_a_network_have_the_explanations_that_need_none(name: str
     assert max(report.content["explanations"]["distance"]["steps"]) > 0.0
 
 
+def test_an_environment_may_choose_the_size_of_its_images(datasets: Any, make: Make) -> None:
+    env = make("LamReach-v0", render_mode="rgb_array", render_width=64, render_height=48, max_episode_steps=2)
+    report = explain(agents.make("random", env), env, seed=0, methods=["distance"])
+    assert len(report.frames) == 2
+
+
+def test_demonstrations_of_another_task_are_refused(inserting: tuple[Path, str], make: Make) -> None:
+    env = make("LamPickPlace-v0", max_episode_steps=2)
+    dataset = demos.load(inserting[1], inserting[0])
+    assert dataset.observation_space == env.observation_space
+    with pytest.raises(ValueError, match="shows the task insert; this environment has the task pick_place"):
+        explain(agents.make("random", env), env, seed=0, demonstrations=dataset)
+    agent = agents.make("bc", env, hidden_sizes=(8,))
+    agent.training = {"demonstrations": {"id": dataset.id}}
+    found = demonstrations_of(agent, env, None, inserting[0])
+    assert isinstance(found, str)
+    assert "has other observations, actions or tasks than this environment" in found
+
+
 def test_missing_datasets_of_a_training_are_named_briefly(make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     agent = agents.make("bc", env, hidden_sizes=(8,))
@@ -153,6 +174,43 @@ def test_any_network_of_pytorch_that_acts_is_looked_into(make: Make) -> None:
     report = explain(Plain(env), env, seed=0)
     assert "features" in available(report)
     assert "no spread" in reason(report, "uncertainty")
+
+
+class Thirds(gym.ActionWrapper[Any, Any, Any]):
+    """Environment whose actions are -1, 0 or 1 in each direction, of MultiDiscrete."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.action_space = gym.spaces.MultiDiscrete([3] * 4)
+
+    def action(self, action: Any) -> Any:
+        return np.asarray(action, dtype=np.float32) - 1.0
+
+
+class ChoosesThirds(Doubled):
+    """Third party's agent that acts by a network with several discrete choices."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> Any:
+        with torch.no_grad():
+            return (self.policy(torch.from_numpy(observation)) > 0.0).numpy().astype(np.int64), state
+
+
+def test_a_network_with_several_discrete_actions_is_not_looked_into(make: Make) -> None:
+    env = Thirds(make("LamReach-v0", max_episode_steps=3))
+    report = explain(ChoosesThirds(env), env, seed=0)
+    assert "has actions MultiDiscrete([3 3 3 3]); gradients need Box or Discrete" in reason(report, "features")
+
+
+def test_a_remote_policy_is_not_asked_for_other_observations(make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES["act, images"]
+    env = make(env_id, **keywords, max_episode_steps=3)
+    agent = scrambled(name, env, settings)
+    address = ours(PolicyServer(agent, env, metadata_of(agent.save(tmp_path / "agent"), env)))
+    report = explain(agents.make(address, env), env, seed=0, methods=["pixels", "features"])
+    assert "its memory is in the server" in reason(report, "pixels")
+    assert "its network is in the server" in reason(report, "features")
 
 
 class ReadsAndSees:
@@ -332,6 +390,47 @@ def test_those_of_several_datasets_that_fit_are_compared_with(datasets: Any, mak
     assert len(demonstration_images(references, [(0, 0), (7, 0)])) == 2
 
 
+def test_some_of_the_datasets_of_a_training_are_those_that_the_agent_learned_from(datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env = make("LamReach-v0", max_episode_steps=2)
+    agent, dataset = agents.make("bc", env, hidden_sizes=(8,)), demos.load(ids["LamReach-v0"], root)
+    for learned, expected in (
+        ({"id": f"lam/a-v0, {dataset.id}", "checksum": "joint"}, True),
+        ({"id": "lam/a-v0, lam/b-v0", "checksum": "joint"}, False),
+        # A dataset of this id was recorded again.
+        ({"id": dataset.id, "checksum": "another"}, False),
+        ({"id": "lam/copied-v0", "checksum": References(dataset).data.checksum}, True),
+    ):
+        agent.training = {"demonstrations": learned}
+        report = explain(agent, env, seed=0, demonstrations=dataset, methods=["distance"])
+        assert report.content["demonstrations"]["learned_from"] is expected
+
+
+class CountsReads(References):
+    """Demonstrations that count how often all their steps are read."""
+
+    reads = 0
+
+    def batches(self, horizon: int) -> Any:
+        self.reads += 1
+        return super().batches(horizon)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_demonstrations_are_encoded_once_for_all_episodes(size: int, datasets: Any, make: Make) -> None:
+    references = CountsReads(demos.load(datasets[1]["LamReach-v0"], datasets[0]))
+    env, settings = make("LamReach-v0"), {"hidden_sizes": (8,), "ensemble_size": size}
+    first, other = agents.make("bc", env, **settings), scrambled("bc", env, settings)
+    found = []
+    for agent in (first, first, other):
+        function = function_of(agent)
+        assert function is not None
+        found.append(references.features(function))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    assert references.reads == 2
+
+
 def test_a_damaged_run_has_a_clear_error(run: tuple[Path, Path], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(run[1], damaged)
@@ -350,6 +449,15 @@ def test_a_page_needs_the_suffix_of_one(run: tuple[Path, Path], tmp_path: Path) 
     (tmp_path / "folder.html").mkdir()
     refused = command(run, tmp_path / "folder.html", agent=tmp_path / "none")
     assert "folder.html is a folder: choose another name" in " ".join(refused.output.split())
+
+
+@pytest.mark.parametrize("content", ['{"agent": "bc"}', '["explanations"]', "explanations"])
+def test_a_page_replaces_no_json_file_but_its_own(content: str, tmp_path: Path) -> None:
+    (tmp_path / "agent.json").write_text(content)
+    with pytest.raises(FileExistsError, match=r"agent\.json exists and holds no explanations: choose another name"):
+        check_path(tmp_path / "agent.html")
+    (tmp_path / "agent.json").write_text('{"explanations": {}}')
+    assert check_path(tmp_path / "agent.html") == tmp_path / "agent.html"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from agents.explain.explaining import explain, prepare
 from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
 from agents.explain.failure.monitor import NAMES, Monitor, inputs_of
+from agents.explain.failure.origin import check_environment, environment_of
 from agents.explain.functions import UnavailableError
 from agents.explain.live_monitor import live_monitor, saved_monitor
 from agents.explain.methods.failure import signals
-from agents.explain.monitoring import monitored
+from agents.explain.monitoring import monitored, predictor
 from agents.explain.references import References
-from agents.explain.trace import trace_episode
+from agents.explain.trace import Trace, trace_episode
+from agents.training.saving.zoo import zoo_folder
 
 from ...conftest import Make
 from ..sequence.small import SMALL
@@ -208,3 +211,104 @@ def test_what_cannot_be_monitored_while_it_acts_is_refused(make: Make, datasets:
         live_monitor(agents.make("bc", env), env, monitor, demos.load(ids["LamGrasp-v0"], root))
     with pytest.raises(FileNotFoundError, match=r"there is no monitor in .*: fit one by python -m agents monitor"):
         saved_monitor(tmp_path)
+
+
+FITTED = ("bc/LamReach-v0", "--env", "LamReach-v0", "--env-kwargs", "max_episode_steps=8")
+"""Agent and environment in which some episodes from seed 700003 on fail."""
+
+
+def command(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_a_monitor_is_used_with_what_it_was_fitted_with_in_any_working_directory(
+    datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ids = datasets
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(zoo_folder() / "bc" / "LamReach-v0", "member")
+    agent, of_reach = ("--monitor", tmp_path / "monitor"), ("--root", root, "--demos", ids["LamReach-v0"])
+    ensemble = ("--ensemble", "member", "--ensemble", "bc/LamReach-v0")
+    fit_options = ("--episodes", 2, "--seed", 700003, "--out", "monitor")
+    fitted = command("monitor", *FITTED, *fit_options, *of_reach, *ensemble)
+    assert fitted.exit_code == 0, fitted.output
+    origin = saved_monitor("monitor").origin
+    assert origin["ensemble"] == [str(tmp_path / "member"), "bc/LamReach-v0"]
+    assert (origin["environment"], origin["keywords"]) == ("LamReach-v0", {"task": "reach"})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = command("explain", *FITTED, *agent, "--root", root, "--method", "failure", "--out", "page.html")
+    assert done.exit_code == 0, done.output
+    assert "not available" not in done.output
+    env = make("LamReach-v0")
+    policy = agents.load(zoo_folder() / "bc" / "LamReach-v0", env)
+    assert (
+        predictor(tmp_path / "monitor", None, root, policy, env).threshold
+        == saved_monitor(tmp_path / "monitor").threshold
+    )
+    demos.collect("LamReach-v0", episodes=2, seed=8, root=tmp_path / "root", dataset_id="lam/other-v0")
+    other = str(tmp_path / "root" / "lam" / "other-v0")
+    refused = command("explain", *FITTED, *agent, "--demos", other, "--out", "page.html")
+    expected = f"is dataset lam/other-v0: the monitor was fitted with {ids['LamReach-v0']}"
+    assert refused.exit_code == 2
+    assert expected in " ".join(refused.output.split())
+    with pytest.raises(ValueError, match=expected):
+        predictor(tmp_path / "monitor", other, root, policy, env)
+    delayed = make("LamReach-v0", randomize={"action_delay": [2, 2]})
+    with pytest.raises(
+        ValueError, match="fitted in LamReach-v0 task=reach; this environment is LamReach-v0 randomize="
+    ):
+        predictor(tmp_path / "monitor", None, root, policy, delayed)
+
+
+def test_a_monitor_belongs_to_its_environment_but_not_to_rendering_and_the_time_limit(
+    datasets: Any, make: Make
+) -> None:
+    env, dataset = make("LamReach-v0"), demos.load(datasets[1]["LamReach-v0"], datasets[0])
+    monitor = replace(fit(episodes(20, 0), STEPS), origin=environment_of(env))
+    check_environment(monitor, make("LamReach-v0", render_mode="rgb_array", render_width=64, max_episode_steps=7))
+    check_environment(replace(monitor, origin={}), make("LamGrasp-v0"))
+    delayed = make("LamReach-v0", randomize={"action_delay": (2, 2)}, max_episode_steps=2)
+    check_environment(
+        replace(monitor, origin=environment_of(delayed)), make("LamReach-v0", randomize={"action_delay": [2, 2]})
+    )
+    agent = agents.make("bc", env, hidden_sizes=[8], ensemble_size=2)
+    with pytest.raises(ValueError, match="the monitor was fitted in LamReach-v0 task=reach; this environment is"):
+        explain(agent, delayed, seed=0, demonstrations=dataset, monitor=monitor)
+    with pytest.raises(ValueError, match="the monitor was fitted in LamReach-v0 task=reach; this environment is"):
+        live_monitor(agent, delayed, monitor, dataset)
+    explain(agent, delayed, seed=0, demonstrations=dataset, methods=["distance"], monitor=monitor)
+
+
+def test_demonstrations_of_another_task_are_refused_before_the_episodes(
+    inserting: tuple[Path, str], make: Make, tmp_path: Path
+) -> None:
+    env, dataset = make("LamPickPlace-v0"), demos.load(inserting[1], inserting[0])
+    agent = agents.make("bc", env, hidden_sizes=[8], ensemble_size=2)
+    folder = agent.save(tmp_path / "agent")
+    options = ("--env", "LamPickPlace-v0", "--root", inserting[0], "--demos", dataset.id)
+    refused = command("monitor", folder, *options)
+    expected = "shows the task insert; this environment has the task pick_place"
+    assert refused.exit_code == 2, refused.output
+    assert expected in " ".join(refused.output.split())
+    with pytest.raises(ValueError, match=expected):
+        live_monitor(agent, env, fit(episodes(20, 0), STEPS), dataset)
+
+
+def test_equal_outcomes_are_refused_before_the_episodes_of_the_evaluation(
+    datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ids = datasets
+    seeds: list[int] = []
+
+    def noted(agent: Any, env: Any, seed: int) -> Trace:
+        seeds.append(seed)
+        return trace_episode(agent, env, seed)
+
+    monkeypatch.setattr("agents.explain.trace.trace_episode", noted)
+    folder = agents.make("bc", make("LamReach-v0"), hidden_sizes=[8], ensemble_size=2).save(tmp_path / "agent")
+    options = ("--env", "LamReach-v0", "--env-kwargs", "max_episode_steps=2", "--episodes", 3, "--seed", 700000)
+    refused = command("monitor", folder, *options, "--root", root, "--demos", ids["LamReach-v0"])
+    assert refused.exit_code == 2, refused.output
+    assert "3 of 3 episodes failed; a monitor needs both outcomes" in " ".join(refused.output.split())
+    assert seeds == [700000, 700001, 700002]

@@ -1,0 +1,75 @@
+"""Origin of a monitor: environment and ensemble of its fit, and checks that a later use has the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from agents.explain.failure.monitor import Monitor
+from agents.types import Env, JsonObject
+from demos.collection.plan import COMMAND_LIMIT
+from demos.datasets.metadata import RENDER_KEYWORDS
+
+FREE_KEYWORDS = (*RENDER_KEYWORDS, COMMAND_LIMIT)
+"""Keywords of an environment that may differ from those of the fit: rendering and the time limit."""
+
+
+def environment_of(env: Env) -> JsonObject:
+    """Return the id and keywords of an environment as the origin of a monitor; empty for one without a spec."""
+    spec = env.spec
+    if spec is None:
+        return {}
+    keywords = {name: value for name, value in sorted(spec.kwargs.items()) if name not in FREE_KEYWORDS}
+    # Objects, such as a user's own task, are recorded by their type.
+    return {
+        "environment": spec.id,
+        "keywords": json.loads(json.dumps(keywords, default=lambda value: type(value).__name__)),
+    }
+
+
+def check_environment(monitor: Monitor, env: Env) -> None:
+    """Check that an environment is the one that a monitor was fitted in, as far as that is recorded.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    origin, used = monitor.origin, environment_of(env)
+    if any(origin.get(name, value) != value for name, value in used.items()):
+        raise ValueError(
+            f"the monitor was fitted in {_described(origin)}; this environment is {_described(used)}. Use the "
+            "environment of the monitor, or fit a monitor in this one; to explain without it, choose other methods "
+            "than failure by --method"
+        )
+
+
+def _described(environment: JsonObject) -> str:
+    keywords = environment.get("keywords") or {}
+    return " ".join([str(environment.get("environment")), *(f"{name}={value}" for name, value in keywords.items())])
+
+
+def resolved(names: Iterable[str]) -> list[str]:
+    """Return folders of agents as absolute paths, and names of pretrained agents as they are.
+
+    Args:
+        names: Paths of folders, and names of pretrained agents.
+    """
+    return [str(Path(name).resolve()) if Path(name).exists() else name for name in names]
+
+
+def ensemble_of(monitor: Monitor | None, given: list[str]) -> list[str]:
+    """Return the agents to compare with: those that are given, or those that the monitor was fitted with.
+
+    Raises:
+        ValueError: Others are given than those of the monitor, to which its thresholds belong.
+    """
+    recorded = None if monitor is None else monitor.origin.get("ensemble")
+    if not isinstance(recorded, list):
+        return given
+    members = [str(each) for each in recorded]
+    if given and set(resolved(given)) != set(resolved(members)):
+        raise ValueError(
+            f"--ensemble {', '.join(given)}: the monitor was fitted with {', '.join(members) or 'none'}. "
+            "Remove --ensemble, fit a monitor with it, or choose other methods than failure by --method"
+        )
+    return members
