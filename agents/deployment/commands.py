@@ -11,7 +11,15 @@ import typer
 
 from agents.registry import load
 from agents.training.arguments import SavedAgent
-from agents.training.saving.sources import FILES, find_source, load_source, make_trained_env, saved_source
+from agents.training.saving.sources import (
+    FILES,
+    AgentSource,
+    find_source,
+    load_source,
+    make_trained_env,
+    saved_source,
+)
+from agents.training.saving.zoo import zoo_folder
 from demos.runtime.console import clear_errors, console
 from demos.runtime.web.access import Address, is_loopback, new_token
 
@@ -61,9 +69,7 @@ def export(
         loaded = load(source.folder, environment)
         if not isinstance(loaded, PolicyAgent):
             raise ValueError(f"{agent} was saved by a third-party agent, whose policy cannot be exported")
-        # Nothing is written into the folder of the pretrained agents.
-        beside = Path(agent.replace("/", "-")) if source.is_pretrained else source.folder
-        target = out or beside.with_name(f"{beside.name}.{file_format.value}")
+        target = out or _default_target(source, file_format.value)
         checked = export_policy(loaded, environment, target, overwrite=overwrite)
         environment.close()
         console.print(
@@ -71,6 +77,19 @@ def export(
             f"{checked.largest_difference:.2g}",
             soft_wrap=True,
         )
+
+
+def _default_target(source: AgentSource, suffix: str) -> Path:
+    """Return the folder for an exported policy: beside the agent, or for a pretrained agent in the current folder.
+
+    Args:
+        source: Source of a saved agent.
+        suffix: Suffix of the folder, without the dot.
+    """
+    folder = source.folder.resolve()
+    if source.is_pretrained:  # nothing is written into the folder of the pretrained agents
+        return Path(f"{'-'.join(folder.relative_to(zoo_folder().resolve()).parts)}.{suffix}")
+    return folder.with_name(f"{folder.name}.{suffix}")
 
 
 def serve(
@@ -86,7 +105,9 @@ def serve(
     ] = None,
     env_kwargs: Keywords = [],  # noqa: B006  (typer reads the default; nobody changes it)
 ) -> None:
-    """Serve an agent to clients of openpi's protocol, such as `ws://127.0.0.1:8000` in place of an agent's name.
+    """Serve an agent by openpi's protocol.
+
+    Commands of lam-envs take the address of the server, such as `ws://127.0.0.1:8000`, in place of an agent's name.
 
     Each connection has its own memory: a client connects again for a new episode. The environment variable
     LAM_ENVS_API_KEY holds the key; without it, a key is made and printed. End the program with Ctrl-C.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.deployment.adaptation.case import RESIDUAL, Case
@@ -21,6 +22,8 @@ from agents.training.settings import check_budget, check_seed
 from agents.types import Env, JsonObject
 from demos.collection.versions import library_versions
 
+DemonstrationSource: TypeAlias = Demonstrations | Callable[[], Demonstrations]
+"""Demonstrations, or a function that loads them, which is called after the other arguments are checked."""
 ADAPTATIONS = "adaptations"
 """Name of the list of adaptations in the record of a training."""
 
@@ -51,8 +54,8 @@ def adapt(
     method: str = "demonstrations",
     budget: int | None = None,
     seed: int = 0,
-    replay: Demonstrations | None = None,
-    demonstrations: Demonstrations | None = None,
+    replay: DemonstrationSource | None = None,
+    demonstrations: DemonstrationSource | None = None,
     run: Run | None = None,
     **settings: Any,
 ) -> Adapted:
@@ -69,7 +72,8 @@ def adapt(
         method: Name of a method, see :data:`agents.deployment.adaptation.methods.METHODS`.
         budget: Number of demonstrations, labels or steps, depending on the method; by default the method's.
         seed: Seeds everything that is random.
-        replay: Demonstrations that the agent has learned from; replaying them keeps it from forgetting.
+        replay: Demonstrations that the agent has learned from; replaying them keeps it from forgetting. Not used by
+            the method ``reward``, and with a ``replay_share`` of 0.
         demonstrations: Demonstrations in the changed environment, in place of those of the scripted expert.
         run: Progress bar, device, checkpoints and log; by default none, on the CPU or GPU. Delete the checkpoints by
             :func:`delete_checkpoints` after you have saved the result.
@@ -84,27 +88,17 @@ def adapt(
     check_seed(seed)
     budget = kind.default_budget if budget is None else budget
     check_budget(budget, kind.unit)
-    if demonstrations is not None and method != "demonstrations":
+    if demonstrations is not None and not kind.takes_demonstrations:
         raise ValueError(f"method {method} takes no demonstrations: remove --demos")
-    if kind.uses_labels and getattr(chosen, "replay_share", False) and replay is None:
+    if chosen.replays and replay is None:
         raise ValueError("no demonstrations to replay: give those that the agent learned from, or set replay_share=0")
     before, candidate = _loaded(directory, env), _loaded(directory, env)
     _check_home(before, home)
     run = run or Run()
     episodes = chosen.check_episodes
-    case = Case(
-        candidate,
-        env,
-        budget,
-        seed,
-        chosen,
-        run,
-        None if replay is None or not kind.uses_labels else DemonstrationData.of(replay),
-        None if demonstrations is None else DemonstrationData.of(demonstrations),
-    )
-    if case.replay is not None:
-        case.replay.check_spaces(before.observation_space, before.action_space)
+    case = Case(candidate, env, budget, seed, chosen, run)
     kind.check(case)
+    case = _with_data(case, replay if chosen.replays else None, demonstrations)
     record = _record(case, method)
     run.identity = _identity(record, directory, home)
     case = _resumed(case)
@@ -119,6 +113,26 @@ def adapt(
     earlier = before.training or {}
     used.training = {**earlier, ADAPTATIONS: [*earlier.get(ADAPTATIONS, []), entry]}
     return Adapted(used, check)
+
+
+def _with_data(case: Case, replay: DemonstrationSource | None, demonstrations: DemonstrationSource | None) -> Case:
+    """Return a case with its demonstrations, after they are loaded and checked.
+
+    Raises:
+        ValueError: They have other spaces than the agent, or fewer episodes than the budget.
+    """
+    replayed, given = (
+        None if source is None else DemonstrationData.of(source() if callable(source) else source)
+        for source in (replay, demonstrations)
+    )
+    for data in (replayed, given):
+        if data is not None:
+            data.check_spaces(case.agent.observation_space, case.agent.action_space)
+    if given is not None and len(given.episodes) < case.budget:
+        raise ValueError(
+            f"dataset {given.id} has {len(given.episodes)} episodes; the budget is {case.budget}: lower --budget"
+        )
+    return replace(case, replay=replayed, demonstrations=given)
 
 
 def delete_checkpoints(run: Run) -> None:

@@ -30,6 +30,11 @@ class AdaptationSettings(AgentSettings):
         description="Largest accepted loss of success where the agent was trained; else the old weights are kept.",
     )
 
+    @property
+    def replays(self) -> bool:
+        """True if the method replays demonstrations that the agent has learned from."""
+        return False
+
 
 class TuningSettings(AdaptationSettings):
     """Settings of methods that train the agent further on labels."""
@@ -40,6 +45,11 @@ class TuningSettings(AdaptationSettings):
     replay_share: Discount = Field(
         0.5, description="Share of the examples that come from the demonstrations that the agent has learned from."
     )
+
+    @property
+    def replays(self) -> bool:
+        """True if some of the examples are replayed."""
+        return self.replay_share > 0.0
 
 
 @dataclass(frozen=True)
@@ -89,13 +99,13 @@ class AdaptationMethod(ABC):
     unit: ClassVar[str]
     """Unit of the budget."""
     default_budget: ClassVar[int]
-    uses_labels: ClassVar[bool] = True
-    """True if it trains the agent on labels, and can replay its demonstrations."""
+    takes_demonstrations: ClassVar[bool] = False
+    """True if it can learn from given demonstrations; the budget counts them."""
     settings_class: ClassVar[type[AdaptationSettings]] = TuningSettings
 
     @abstractmethod
     def check(self, case: Case) -> None:
-        """Check the arguments of an adaptation before anything is run.
+        """Check the arguments of an adaptation before demonstrations are loaded and anything is run.
 
         Raises:
             ValueError: The agent cannot be adapted by this method, or the budget does not fit.

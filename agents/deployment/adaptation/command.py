@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-import demos
 from agents.evaluation.evaluation import make_env
 from agents.registry import read_description
 from agents.training.arguments import (
@@ -19,6 +19,7 @@ from agents.training.arguments import (
     SavedAgent,
     Settings,
     check_free,
+    load_each,
     read_settings,
     training_run,
 )
@@ -77,14 +78,17 @@ def adapt(
         # Late: they import PyTorch, which not every command needs.
         from agents.deployment.adaptation.adapting import adapt as adapted
         from agents.deployment.adaptation.adapting import delete_checkpoints
-        from agents.deployment.adaptation.methods import find_method
+        from agents.deployment.adaptation.methods import adaptation_settings
         from agents.training.saving.storage import check_target
 
         source, settings = saved_source(agent, "adapt"), read_settings(config)
         description = read_description(source.folder)
         check_target(out)
         check_free(out, overwrite=overwrite)
-        uses_labels = find_method(method).uses_labels and settings.get("replay_share", 0.5) != 0
+        replays = adaptation_settings(method, settings).replays
+        if replay and not replays:
+            unused = "with replay_share=0" if "replay_share" in settings else f"by method {method}"
+            raise ValueError(f"--replay is not used {unused}: remove it")
         home_id, home_keywords = trained_in(description)
         changed = make_trained_env(source, env, env_kwargs)
         home = make_env(home_id, **home_keywords)
@@ -96,8 +100,8 @@ def adapt(
             method=method,
             budget=budget,
             seed=seed,
-            replay=_replay(description, replay, root) if uses_labels else None,
-            demonstrations=[demos.load(each, root) for each in demonstrations] or None,
+            replay=partial(_replay, description, replay, root) if replays else None,
+            demonstrations=partial(load_each, demonstrations, root) if demonstrations else None,
             run=run,
             **settings,
         )
@@ -125,6 +129,6 @@ def _replay(description: JsonObject, given: list[str] | None, root: Path | None)
     if not names:
         raise ValueError("the agent does not record its datasets: give them by --replay, or --config replay_share=0")
     try:
-        return [demos.load(each, root) for each in names]
+        return load_each(names, root)
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"{error}. Give the agent's datasets by --replay, or --config replay_share=0") from error

@@ -101,7 +101,7 @@ with seed {training.get("seed")}: other seeds give other results.
 ## Data
 
 {_data(learned)}
-
+{_adaptations(training.get("adaptations") or [])}
 ## Settings
 
 {_table(["setting", "value"], description["settings"].items())}
@@ -159,6 +159,41 @@ def _data(learned: JsonObject | None) -> str:
         ["SHA-256 of their checksums" if several else "SHA-256", f"`{learned['checksum']}`"],
     ]
     return _table(["demonstrations", ""], rows)
+
+
+def _adaptations(adaptations: Sequence[JsonObject]) -> str:
+    """Return a section about adaptations; empty without any."""
+    if not adaptations:
+        return ""
+    header = ["environment", "method", "budget", "success in it", "success where it was trained", "used"]
+    return f"""
+## Adaptations
+
+After the training, `agents adapt` trained the agent in changed environments, and used the result if a check found it
+better. The check ran the same episodes before and after. The results above are those of the published agent in the
+environment of its training.
+
+{_table(header, [_adaptation(each) for each in adaptations])}
+"""
+
+
+def _adaptation(adaptation: JsonObject) -> list[object]:
+    """Return an adaptation as a row of a table."""
+    env_id, check = str(adaptation["environment"]), adaptation["check"]
+    registered = gym.registry[env_id].kwargs if env_id in gym.registry else {}
+    # The record holds keywords as Python expressions.
+    keywords = {name: text for name, text in adaptation["keywords"].items() if text != repr(registered.get(name))}
+    rates = [
+        ", ".join(f"{check[when][where] / check['episodes']:.1%} {when}" for when in ("before", "after"))
+        for where in ("changed", "home")
+    ]
+    return [
+        f"`{env_id}{''.join(f', {name}={text}' for name, text in keywords.items())}`",
+        adaptation["method"],
+        adaptation["budget"],
+        *rates,
+        "yes" if adaptation["is_better"] else "no",
+    ]
 
 
 def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

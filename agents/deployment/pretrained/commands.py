@@ -66,10 +66,11 @@ def enjoy(
         if out is None:
             deque(steps, maxlen=0)
         else:
-            from demos.collection.video import write_video  # late: not every command needs it
+            from demos.collection.video import DEFAULT_FPS, write_video  # late: not every command needs it
 
             frames = (_image(environment) for _ in steps)
-            console.print(f"wrote {write_video(frames, out, environment.metadata['render_fps'])}", soft_wrap=True)
+            fps = environment.metadata.get("render_fps", DEFAULT_FPS)
+            console.print(f"wrote {write_video(frames, out, fps)}", soft_wrap=True)
         environment.close()
 
 
@@ -77,19 +78,25 @@ def play(env: Env, policy: Policy, seeds: range) -> Iterator[None]:
     """Roll out a policy; print the result of each episode, and yield after the reset and each step.
 
     Args:
-        env: Environment that reports success.
+        env: Environment; one of another package may report no success.
         policy: Policy, which acts deterministically.
         seeds: Seed of each episode.
     """
-    solved = 0
+    solved = evaluated = 0
     for seed in track(seeds, "episodes", console=console):
-        steps, since = -1, None
+        steps, since, is_evaluated = -1, None, False
         for steps, step in enumerate(rollout(env, policy, seed)):
-            since = (steps if since is None else since) if step.info["is_success"] else None
+            is_evaluated = is_evaluated or "is_success" in step.info
+            since = (steps if since is None else since) if step.info.get("is_success") else None
             yield
+        evaluated += is_evaluated
         solved += since is not None
-        console.print(f"seed {seed}: {'not solved' if since is None else f'solved after {since}'} (of {steps} steps)")
-    console.print(f"solved {solved} of {len(seeds)} episodes")
+        result = "not solved" if since is None else f"solved after {since}"
+        console.print(f"seed {seed}: {result if is_evaluated else 'success is not reported'} (of {steps} steps)")
+    if evaluated:
+        console.print(f"solved {solved} of {len(seeds)} episodes")
+    else:
+        console.print("the environment does not report success: info has no is_success")
 
 
 def has_display() -> bool:

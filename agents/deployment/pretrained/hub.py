@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.deployment.pretrained.card import CARD
-from agents.registry import DESCRIPTION, names, read_description
+from agents.registry import DESCRIPTION, read_description, saved_names
 from agents.training.saving.storage import WEIGHTS, read_weights
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ def check(folder: str | Path) -> None:
         ValueError: A file is damaged, or the agent is not registered.
     """
     name = read_description(folder).get("agent")
-    if name not in names():
+    if name not in saved_names():
         raise ValueError(
-            f"{folder} holds agent {name!r}, which is not registered; expected one of {', '.join(names())}"
+            f"{folder} holds agent {name!r}, which is not registered; expected one of {', '.join(saved_names())}"
         )
     read_weights(folder, str(name), {})
 

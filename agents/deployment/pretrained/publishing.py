@@ -18,7 +18,6 @@ from agents.registry import DESCRIPTION, load, read_description
 from agents.training.provenance import environments_of
 from agents.training.saving.storage import WEIGHTS
 from agents.training.saving.zoo import CHECKSUMS, read_checksums, sha256
-from demos.runtime.files import write_atomically
 
 FILES = (CARD, DESCRIPTION, WEIGHTS)
 """Files of a published agent."""
@@ -60,7 +59,8 @@ def publish(
         FileExistsError: An agent of this name is published already.
         FileNotFoundError: There is no saved agent.
         ValueError: The name does not have two parts, the number of episodes is not positive, the agent is damaged
-            or not trained in an environment of lam_envs, or a weight is too large for 16 bits.
+            or not trained in an environment of lam_envs, a weight is too large for 16 bits, or the file of checksums
+            is damaged.
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"invalid name {name!r}; expected two parts, such as bc/LamGrasp-v0")
@@ -71,6 +71,7 @@ def publish(
         raise FileExistsError(f"{target} exists already: choose another name, or add --overwrite")
     description = read_description(source)
     environments = environments_of(description)
+    _published_checksums(Path(zoo))  # before the episodes, which take long
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         writing = Path(temporary) / target.name
@@ -83,10 +84,16 @@ def publish(
             shutil.copyfile(source / WEIGHTS, writing / WEIGHTS)
         results = [_measure(writing, env_id, keywords, episodes, progress) for env_id, keywords in environments]
         (writing / CARD).write_text(model_card(name, description, results))
+        sums = {f"{name}/{file}": sha256(writing / file) for file in FILES}
+        # They are read again, because another agent may have been published meanwhile.
+        checksums = {**_published_checksums(Path(zoo)), **sums}
+        listed = Path(temporary) / CHECKSUMS
+        listed.write_text("".join(f"{checksums[file]}  {file}\n" for file in sorted(checksums)))
+        # The folder and its checksums are complete: an interruption between these lines is unlikely.
         if target.exists():
             os.replace(target, Path(temporary) / "replaced")
         os.replace(writing, target)
-    _write_checksums(Path(zoo), name)
+        os.replace(listed, Path(zoo) / CHECKSUMS)
     return target
 
 
@@ -94,17 +101,20 @@ def rounded(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return weights with large tensors of type float32 rounded to float16; agents compute with float32.
 
     Args:
-        weights: Weights by name. Those of fewer than :data:`LARGE` numbers stay as they are.
+        weights: Weights by name. Those of fewer than :data:`LARGE` numbers stay as they are, and so do infinities.
 
     Raises:
         ValueError: A number is too large for float16.
     """
-    made = {}
+    made = dict(weights)
     for name, values in weights.items():
-        made[name] = values.half() if values.dtype == torch.float32 and values.numel() >= LARGE else values
-        if not bool(made[name].isfinite().all()):
+        if values.dtype != torch.float32 or values.numel() < LARGE:
+            continue
+        made[name] = values.half()
+        too_large = values[made[name].isinf() & values.isfinite()]
+        if len(too_large):
             raise ValueError(
-                f"{name} has a number of {float(values.abs().max()):g}; float16 holds at most 65504: publish it "
+                f"{name} has a number of {float(too_large.abs().max()):g}; float16 holds at most 65504: publish it "
                 "without half precision"
             )
     return made
@@ -119,8 +129,6 @@ def _measure(agent: Path, env_id: str, keywords: dict[str, object], episodes: in
         env.close()
 
 
-def _write_checksums(zoo: Path, name: str) -> None:
-    """Add the checksums of an agent to the file of checksums, or replace them."""
-    checksums = read_checksums(zoo) if (zoo / CHECKSUMS).is_file() else {}
-    checksums |= {f"{name}/{file}": sha256(zoo / name / file) for file in FILES}
-    write_atomically(zoo / CHECKSUMS, "".join(f"{checksums[file]}  {file}\n" for file in sorted(checksums)))
+def _published_checksums(zoo: Path) -> dict[str, str]:
+    """Return the checksums of the published files; none if there is no file of checksums yet."""
+    return read_checksums(zoo) if (zoo / CHECKSUMS).is_file() else {}

@@ -25,6 +25,9 @@ DTYPES = frozenset(
     for kind in ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "f2", "f4", "f8")
 )
 """Types of arrays that are read, as NumPy writes them, such as ``<f4``."""
+MAX_LENGTH, MAX_ENTRIES = 1024, 2**16
+"""Largest number of entries of a list or map, and of all lists and maps of a message together. In Python, an entry of
+one byte can take 72 bytes, so without these bounds a message could take 72 times its size."""
 SHOWN_BYTES = 24
 """Number of bytes of an invalid message that an error shows."""
 
@@ -47,10 +50,28 @@ def unpack(message: bytes) -> Any:
     """Return the value of a message.
 
     Raises:
-        ValueError: It is not msgpack, or holds an array that is damaged or of another type than :data:`DTYPES`.
+        ValueError: It is not msgpack, has more than :data:`MAX_LENGTH` or :data:`MAX_ENTRIES` entries, or holds an
+            array that is damaged or of another type than :data:`DTYPES`.
     """
+    entries = 0
+
+    def counted(content: Any) -> Any:
+        nonlocal entries
+        entries += 1 + len(content)  # an empty list or map takes memory, too
+        if entries > MAX_ENTRIES:
+            raise ValueError(f"its lists and maps have more than {MAX_ENTRIES} entries")
+        return content
+
+    # A short message must not reserve memory for a long list.
+    length = min(len(message), MAX_LENGTH)
     try:
-        return msgpack.unpackb(message, object_hook=_read_array)
+        return msgpack.unpackb(
+            message,
+            object_hook=lambda content: _read_array(counted(content)),
+            list_hook=counted,
+            max_array_len=length,
+            max_map_len=length,
+        )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise ValueError(
             f"the message of {len(message)} bytes that begins with {message[:SHOWN_BYTES]!r} cannot be read "

@@ -31,7 +31,9 @@ def talk(
     agent: SavedAgent,
     env: EnvId,
     seed: Annotated[int, typer.Option(help="Seed of the scene.")] = 0,
-    max_steps: Annotated[int, typer.Option(help="Steps after which the robot stops to follow an instruction.")] = 200,
+    max_steps: Annotated[
+        int, typer.Option(help="Number of steps after which the robot stops following an instruction.")
+    ] = 200,
     instruction: Annotated[
         list[str], typer.Option(help="Instruction to follow instead of typed ones. Repeat it for more.")
     ] = [],  # noqa: B006  (typer reads the default; nobody changes it)

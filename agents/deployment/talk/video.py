@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+from imageio_ffmpeg import write_frames
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.types import Env
@@ -30,6 +32,11 @@ PAUSE_SECONDS = 1.5
 """Time for which a changed answer without motion is shown."""
 ANIMATION_FPS = 10
 """Frames per second of WebP and GIF files, which grow with each frame."""
+ENCODING: dict[str, tuple[str, str, list[str]]] = {
+    ".webp": ("libwebp_anim", "bgra", ["-quality", "70"]),
+    ".gif": ("gif", "pal8", ["-lavfi", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"]),
+}
+"""Codec, pixel format and options of ffmpeg by suffix. Each frame of a GIF has its own palette."""
 
 
 def captioned(image: Frame, instruction: str, answer: str) -> Frame:
@@ -87,6 +94,8 @@ def captioned_frames(env: Env, steps: Iterable[tuple[str, str]]) -> Iterator[Fra
 def write_conversation(frames: Iterable[Frame], path: str | Path, fps: float) -> Path:
     """Write a video as MP4, WebP or GIF; a WebP and a GIF have 10 frames per second and are repeated endlessly.
 
+    Each frame is encoded when it comes, and none is held in memory.
+
     Args:
         frames: Images, uint8, shape (height, width, 3).
         path: File name that ends in ``.mp4``, ``.webp`` or ``.gif``.
@@ -94,6 +103,7 @@ def write_conversation(frames: Iterable[Frame], path: str | Path, fps: float) ->
 
     Raises:
         ValueError: The path has another suffix, or there are no frames.
+        OSError: Not every frame was written.
     """
     target = Path(path)
     if target.suffix not in (".mp4", ".webp", ".gif"):
@@ -105,15 +115,53 @@ def write_conversation(frames: Iterable[Frame], path: str | Path, fps: float) ->
     frames = chain([opening], frames)
     if target.suffix == ".mp4":
         return write_video(frames, target, fps)
-    every = max(round(fps / ANIMATION_FPS), 1)
-    kept = (Image.fromarray(frame) for number, frame in enumerate(frames) if number % every == 0)
-    first = next(kept)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.writing{target.suffix}")
     try:
-        duration = round(1000 * every / fps)
-        first.save(temporary, save_all=True, append_images=kept, duration=duration, loop=0, quality=70, method=4)
+        _write_animation(frames, opening.shape, temporary, fps)
+        # The encoder does not report a full disk.
+        if not _is_complete(temporary):
+            raise OSError(f"not all frames of {target} were written: is the disk full?")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def _write_animation(frames: Iterable[Frame], shape: tuple[int, ...], path: Path, fps: float) -> None:
+    """Write a WebP or GIF, at a lower rate.
+
+    Args:
+        frames: Images, uint8.
+        shape: Shape of each image: (height, width, 3).
+        path: File name.
+        fps: Frames per second of the images.
+    """
+    codec, pixel_format, options = ENCODING[path.suffix]
+    every = max(round(fps / ANIMATION_FPS), 1)
+    encoder = write_frames(
+        path,
+        (shape[1], shape[0]),
+        pix_fmt_out=pixel_format,
+        fps=fps / every,
+        quality=None,  # the options set it
+        codec=codec,
+        macro_block_size=1,  # any size
+        ffmpeg_log_level="error",
+        output_params=[*options, "-loop", "0"],
+    )
+    with closing(encoder):
+        encoder.send(None)
+        for number, frame in enumerate(frames):
+            if number % every == 0:
+                encoder.send(np.ascontiguousarray(frame))
+
+
+def _is_complete(animation: Path) -> bool:
+    """Return True if a WebP has the size that its header gives, or if a GIF has its last byte."""
+    size = animation.stat().st_size
+    with animation.open("rb") as file:
+        if animation.suffix == ".webp":
+            return size > 8 and int.from_bytes(file.read(8)[4:], "little") == size - 8
+        file.seek(max(size - 1, 0))
+        return file.read(1) == b";"

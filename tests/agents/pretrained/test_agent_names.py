@@ -238,6 +238,16 @@ def test_a_published_agent_is_shown_and_exported_by_its_name() -> None:
     )
 
 
+def test_the_default_folder_of_an_export_has_the_name_of_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "exported to bc-LamReach-v0.onnx" in invoke("export", CHECKOUT / REACH)
+    shutil.copytree(CHECKOUT / REACH, tmp_path / "runs" / "reach")
+    monkeypatch.chdir(tmp_path / "runs" / "reach")
+    assert f"exported to {tmp_path / 'runs' / 'reach.onnx'}" in invoke("export", ".")
+    assert (tmp_path / "runs" / "reach.onnx" / "model.onnx").is_file()
+
+
 def test_a_published_agent_is_adapted_fine_tuned_and_talked_to_by_its_name() -> None:
     # Its files are read, and then there is an error: a budget of 0, and an agent that is not lam.
     adapted = invoke("adapt", REACH, "--env", "LamReach-v0", *OUT, "--budget", "0", "--config", "replay_share=0")

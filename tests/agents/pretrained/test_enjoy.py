@@ -8,7 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 from imageio_ffmpeg import count_frames_and_secs
 from typer.testing import CliRunner
@@ -44,6 +47,39 @@ def test_the_folder_of_a_saved_agent_is_watched_too_and_the_video_has_the_given_
     assert shown.exit_code == 0, shown.stderr
     assert "seed 7: not solved (of 3 steps)" in shown.stdout
     assert Path("reach.mp4").is_file()
+
+
+class Dot(gym.Env[np.ndarray, np.ndarray]):
+    """Environment of another package: it reports neither success nor its frame rate."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    observation_space = action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, **keywords: Any) -> None:
+        self.render_mode = keywords.get("render_mode")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        return action, 0.0, False, False, {}
+
+    def render(self) -> Any:
+        return np.zeros((16, 16, 3), np.uint8)
+
+
+def test_an_environment_that_reports_neither_success_nor_its_frame_rate_is_watched() -> None:
+    gym.register("Dot-v0", Dot, max_episode_steps=3)
+    try:
+        command = ["enjoy", "Dot-v0", "--agent", "random", "--episodes", "2", "--video", "dot.mp4"]
+        shown = CliRunner().invoke(app, command)
+    finally:
+        del gym.registry["Dot-v0"]
+    assert shown.exit_code == 0, shown.output
+    assert "seed 1001: success is not reported (of 3 steps)" in shown.stdout
+    assert "the environment does not report success: info has no is_success" in shown.stdout
+    assert count_frames_and_secs("dot.mp4")[0] == 8
 
 
 def test_a_display_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:

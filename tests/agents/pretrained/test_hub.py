@@ -13,6 +13,7 @@ import pytest
 import agents
 from agents.deployment.pretrained.hub import pull, push
 from agents.deployment.pretrained.publishing import FILES
+from agents.rl.residual import ResidualAgent
 from agents.training.saving.zoo import CHECKOUT
 
 from ...conftest import Make
@@ -41,6 +42,17 @@ def test_an_agent_that_was_pushed_and_pulled_is_the_same(tmp_path: Path, make: M
         assert (pulled / file).read_bytes() == (REACH / file).read_bytes()
     assert list((tmp_path / "new").iterdir()) == [pulled]
     agents.load(pulled, make("LamReach-v0"))
+
+
+def test_an_agent_with_a_residual_policy_is_pushed_and_pulled(tmp_path: Path, make: Make) -> None:
+    env = make("LamReach-v0")
+    saved = ResidualAgent.of(agents.load(REACH, env), env, hidden_sizes=[8]).save(tmp_path / "residual")
+    (saved / "README.md").write_text("card")
+    (tmp_path / "hub").mkdir()
+    with hub_server(tmp_path / "hub") as (address, _):
+        push(saved, REPOSITORY, endpoint=address)
+        pulled = pull(REPOSITORY, tmp_path / "pulled", endpoint=address)
+    assert isinstance(agents.load(pulled, env), ResidualAgent)
 
 
 def test_only_settings_weights_and_card_are_downloaded(hub: Any, tmp_path: Path) -> None:

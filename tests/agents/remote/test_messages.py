@@ -36,6 +36,31 @@ def test_other_values_are_not_sent(value: object) -> None:
         pack({"value": value})
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([0] * 1025, "1025 exceeds max_array_len"),
+        ({str(number): 0 for number in range(1025)}, "1025 exceeds max_map_len"),
+        ([[{}] * 1000] * 66, "its lists and maps have more than 65536 entries"),
+        ([{str(number): [] for number in range(1000)}] * 66, "its lists and maps have more than 65536 entries"),
+    ],
+)
+def test_a_message_that_would_take_many_times_its_size_is_refused(value: object, problem: str) -> None:
+    with pytest.raises(ValueError, match="cannot be read") as refused:
+        unpack(msgpack.packb(value))
+    assert problem in str(refused.value)
+
+
+def test_a_short_message_reserves_no_memory_for_long_lists() -> None:
+    with pytest.raises(ValueError, match="exceeds max_array_len"):
+        unpack(b"\xdc\x03\xe8" * 100)  # lists of 1000 entries within each other
+
+
+def test_large_arrays_are_no_lists() -> None:
+    image = np.zeros((640, 480, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(unpack(pack({"front": image}))["front"], image)
+
+
 @given(st.binary(max_size=64))
 def test_any_bytes_are_read_or_refused(message: bytes) -> None:
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,43 @@ def test_an_animation_has_every_second_frame(tmp_path: Path, suffix: str) -> Non
     with Image.open(write_conversation(iter(frames), tmp_path / f"talk{suffix}", 20)) as image:
         assert getattr(image, "n_frames", 1) == 5
         assert image.size == (96, 64 + CAPTION_HEIGHT)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_an_animation_lasts_as_long_as_its_frames_and_is_repeated(tmp_path: Path, suffix: str) -> None:
+    frames = [captioned(IMAGE, "lift", "")] * 4 + [captioned(IMAGE, "lift", "Done.")] * 30
+    seconds = 0.0
+    with Image.open(write_conversation(iter(frames), tmp_path / f"talk{suffix}", 20)) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            image.load()
+            seconds += image.info["duration"] / 1000
+        assert image.info["loop"] == 0
+    assert seconds == pytest.approx(34 / 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_the_frames_of_an_animation_are_not_held_in_memory(tmp_path: Path, suffix: str) -> None:
+    held: list[int] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(150):
+            held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+            yield np.full((480, 480, 3), number, dtype=np.uint8)
+
+    write_conversation(frames(), tmp_path / f"talk{suffix}", 10)
+    # In this process, a GIF's frame took 230 kB with a palette, and that of a WebP 690 kB or more.
+    assert held[-1] - held[10] < 10e6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_an_animation_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f".talk.writing{suffix}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="is the disk full"):
+        write_conversation([IMAGE] * 4, tmp_path / f"talk{suffix}", 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_formats_and_videos_without_frames_are_refused(tmp_path: Path) -> None:

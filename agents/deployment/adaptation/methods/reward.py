@@ -20,7 +20,6 @@ class AdaptByReward(AdaptationMethod):
     name = "reward"
     unit = "steps"
     default_budget = 20_000
-    uses_labels = False
     settings_class = RewardSettings
 
     def check(self, case: Case) -> None:
