@@ -32,6 +32,7 @@ from benchmarks.analysis.tables import (
 )
 from benchmarks.analysis.verbs import success_by_verb
 from benchmarks.reports import plots
+from benchmarks.reports.adaptations import adaptations
 from benchmarks.reports.figures import figures
 from benchmarks.reports.labels import has_own_seeds, label_descriptions
 from benchmarks.runner.episode_commands import read_commands, write_commands
@@ -163,6 +164,7 @@ def _content(base: Path, suite: JsonObject, results: list[CellResult]) -> Conten
         "unexpected": unexpected_lines(suite, table),
         "seeds": _seeds(suite),
         "label_descriptions": label_descriptions(suite),
+        "adaptations": adaptations(results),
         "has_own_seeds": has_own_seeds(suite),
         "command": command(suite),
         "color": plots.color,

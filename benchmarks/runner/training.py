@@ -52,6 +52,29 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class AdaptationCheck:
+    """Held-out check of an adaptation, which decides whether the adapted agent is used.
+
+    Attributes:
+        episodes: Episodes in each environment, before and after.
+        changed: Number of successes in the changed environment, before and after.
+        home: Number of successes in the environment of the training, before and after.
+        is_used: True if the adapted agent is used; False if the agent stays as it was.
+    """
+
+    episodes: int
+    changed: tuple[int, int]
+    home: tuple[int, int]
+    is_used: bool
+
+    @classmethod
+    def of(cls, adapted: Adapted) -> AdaptationCheck:
+        """Return the check of an adaptation."""
+        before, after = adapted.check.before, adapted.check.after
+        return cls(before.episodes, (before.changed, after.changed), (before.home, after.home), adapted.is_better)
+
+
+@dataclass(frozen=True)
 class Training:
     """Cost of a training run.
 
@@ -62,6 +85,7 @@ class Training:
         cpu_seconds: CPU time without that of periodic evaluations; other processes do not lengthen it.
         expert_labels: Number of steps with an action of the expert, including the initial demonstrations; None for an
             agent that does not count them.
+        check: Check of an adaptation; None for a training from scratch.
     """
 
     environment_steps: int
@@ -69,13 +93,15 @@ class Training:
     seconds: float = field(compare=False)
     cpu_seconds: float = field(compare=False)
     expert_labels: int | None = None
+    check: AdaptationCheck | None = None
 
     def as_json(self) -> JsonObject:
-        """Return plain data, without the number of labels if there is none."""
+        """Return plain data, without the number of labels and the check if there are none."""
         content = asdict(self)
         # Files of earlier versions do not have these.
-        if self.expert_labels is None:
-            del content["expert_labels"]
+        for name in ("expert_labels", "check"):
+            if content[name] is None:
+                del content[name]
         if self.curve is not None and self.curve.evaluations is None:
             del content["curve"]["evaluations"]
         return content
@@ -271,4 +297,7 @@ def measured_adaptation(directory: Path, env: Env, home: Env, **arguments: Any) 
     steps, began, on_cpu = CountedSteps.total, time.perf_counter(), time.process_time()
     adapted = adapt(directory, CountedSteps(env), CountedSteps(home), run=ReportingRun(), **arguments)
     taken, cpu = time.perf_counter() - began, time.process_time() - on_cpu
-    return adapted, Training(CountedSteps.total - steps, None, round(taken, 1), round(cpu, 1))
+    cost = Training(
+        CountedSteps.total - steps, None, round(taken, 1), round(cpu, 1), check=AdaptationCheck.of(adapted)
+    )
+    return adapted, cost

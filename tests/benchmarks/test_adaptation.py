@@ -10,8 +10,10 @@ import pytest
 
 from agents.deployment.adaptation.methods.queries import AdaptByQueries
 from benchmarks.reports import report as reports
+from benchmarks.reports.adaptations import adaptations
 from benchmarks.runner import runner
 from benchmarks.runner.results import read_results
+from benchmarks.runner.trained import read_training
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import LocalEngine
 
@@ -74,7 +76,13 @@ def test_adapted_agents_are_saved_measured_and_reported(tmp_path: Path) -> None:
     for training in todo.trainings[1:]:
         record = json.loads((folder / training.path / "agent.json").read_text())["training"]["adaptations"][0]
         assert record["method"] == training.adaptation.method
+        check, kept = read_training(folder, training).training.check, record["check"]
+        assert check is not None
+        assert check.changed == (kept["before"]["changed"], kept["after"]["changed"])
+        assert check.home == (kept["before"]["home"], kept["after"]["home"])
+        assert check.is_used == record["is_better"]
     results = read_results(folder)[1]
+    assert [row.label for row in adaptations(results)] == ["queried", "rewarded"]
     queried = next(result for result in results if result.cell.label == "queried")
     assert {"adaptation queries", "agent bc"} <= set(queried.provenance.versions)
     assert queried.provenance.settings["adaptation"]["check_episodes"] == 1
