@@ -8,6 +8,7 @@ from statistics import fmean
 
 from benchmarks.analysis.statistics import Outcomes, difference_over_episodes, difference_over_trainings
 from benchmarks.analysis.tables import Row, names, rows
+from benchmarks.runner.cache_keys import Provenance
 from benchmarks.runner.results import CellResult, read_results
 
 DEFINING = ("agent", "settings", "changes", "env", "mixture", "pretraining", "adaptation")
@@ -28,8 +29,9 @@ class Change:
         before: Success in the first folder; None where it was not measured.
         after: Success in the second folder; None where it was not measured.
         interval: 95% interval of the difference; None if one is missing.
-        differs: Names of what else differs between the folders: fields of a :class:`benchmarks.suite.suite.Cell`, or
-            ``versions``.
+        differs: Names of what else differs between the folders: fields of a :class:`benchmarks.suite.suite.Cell`;
+            settings that the agents had, such as ``setting epochs``, defaults included; ``versions`` of parts; and
+            ``code`` of third parties or files of models.
         same: True if all episodes are the same.
     """
 
@@ -104,7 +106,7 @@ def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> C
     """Return a change with its interval and the fields that differ."""
     cells = old[0].cell, new[0].cell
     differs = [part for part in (*DEFINING, *NOTED) if getattr(cells[0], part) != getattr(cells[1], part)]
-    differs += ["versions"] if old[0].provenance != new[0].provenance else []
+    differs += _changed_parts(old[0].provenance, new[0].provenance)
     interval = _noise(
         [one.outcomes for one in old],
         [one.outcomes for one in new],
@@ -112,6 +114,17 @@ def _compared(change: Change, old: list[CellResult], new: list[CellResult]) -> C
     )
     same = [one.evaluation.episodes for one in old] == [one.evaluation.episodes for one in new]
     return replace(change, interval=interval, differs=tuple(differs), same=same)
+
+
+def _changed_parts(old: Provenance, new: Provenance) -> list[str]:
+    """Return the names of what differs between two provenances."""
+    settings = [
+        f"setting {name}"
+        for name in sorted(old.settings.keys() | new.settings.keys())
+        if old.settings.get(name) != new.settings.get(name)
+    ]
+    versions = ["versions"] if old.versions != new.versions else []
+    return [*settings, *versions, *(["code"] if old.sources != new.sources else [])]
 
 
 def _noise(old: Outcomes, new: Outcomes, *, paired: bool) -> tuple[float, float]:

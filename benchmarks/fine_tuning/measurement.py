@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from benchmarks.fine_tuning.models import (
     FIRST_SEED,
     FROM_SCRATCH,
     KNOWN,
-    MODELS,
     TRAINING_SEED,
     collect_known,
     collect_new,
     evaluate_model,
     fine_tune,
     train,
+    training_cost,
 )
 from benchmarks.runner.progress import progress_display
 from benchmarks.suite.fields import SuiteModel, problem_of
@@ -34,6 +34,8 @@ from lam_envs.validation import check_name
 DEMONSTRATIONS = 25
 EPISODES = 200
 SEPARATOR = " | "
+UNUSED_BY_KNOWN = ("demonstrations", "new_epochs", "new_batches", "replay_share")
+"""Settings that do not change the first model."""
 
 
 class FineTuning(SuiteModel):
@@ -74,7 +76,8 @@ def run(
 ) -> FineTuning:
     """Measure what a results file lacks; the same call completes it after an interruption.
 
-    Models and datasets are saved in a folder beside the file that has its name without the suffix.
+    Models and datasets are saved in a folder beside the file that has its name without the suffix. A model of other
+    settings or versions is trained again.
 
     Args:
         out: File to write, whose name ends in ``.json``.
@@ -119,7 +122,10 @@ def run(
     learned = _learned(chosen, new or tuple(chosen.new))
     if all(_evaluation(model, each) in content.evaluations for model, some in learned.items() for each in some):
         return content
-    jobs = _jobs(folder, engine, chosen, learned, content, overwrite=overwrite)
+    costs = {model: training_cost(folder, model, _model_identity(content, model)) for model in learned}
+    saved = {model: cost for model, cost in costs.items() if cost is not None}
+    content.trainings.update(saved)
+    jobs = _jobs(folder, engine, chosen, learned, content, saved, overwrite=overwrite)
     with progress_display("fine-tuning", len(jobs), disable=not progress) as shown:
         for job, result in engine.run(jobs, on_progress=shown.update if progress else None):
             (content.evaluations if SEPARATOR in job.name else content.trainings)[job.name] = result
@@ -147,31 +153,35 @@ def _jobs(
     experiment: Experiment,
     learned: Mapping[str, Sequence[Setting]],
     content: FineTuning,
+    saved: Collection[str],
     *,
     overwrite: bool,
 ) -> list[Job]:
-    """Return the missing evaluations, and the trainings of models that they need and the folder lacks."""
+    """Return the missing evaluations, and the trainings of models that they need and that are not saved."""
     evaluations = [
         Job(name, evaluate_model, (folder, model, setting, content.episodes), after=(model,))
         for model, settings in learned.items()
         for setting in settings
         if (name := _evaluation(model, setting)) not in content.evaluations
     ]
-    needed = {model for job in evaluations for model in job.after if not (folder / MODELS / model).is_dir()}
-    if any(model.startswith(FINE_TUNED) for model in needed) and not (folder / MODELS / KNOWN).is_dir():
+    needed = {model for job in evaluations for model in job.after if model not in saved}
+    if any(model.startswith(FINE_TUNED) for model in needed) and KNOWN not in saved:
         needed.add(KNOWN)
     known = collect_known(folder, engine, experiment, overwrite=overwrite) if needed else []
     trainings = []
     if KNOWN in needed:
-        trainings.append(Job(KNOWN, train, (folder, KNOWN, experiment.known, known, content.known_epochs)))
+        identity = _model_identity(content, KNOWN)
+        trainings.append(Job(KNOWN, train, (folder, KNOWN, identity, experiment.known, known, content.known_epochs)))
     for name, settings in experiment.new.items():
         tuned, scratch = (f"{how}-{name}" for how in (FINE_TUNED, FROM_SCRATCH))
         if needed.isdisjoint((tuned, scratch)):
             continue
         datasets = collect_new(folder, engine, settings, content.demonstrations, overwrite=overwrite)
-        arguments = (folder, tuned, settings, datasets, known, content.new_epochs)
-        trainings.append(Job(tuned, fine_tune, arguments, after=(KNOWN,)))
-        trainings.append(Job(scratch, train, (folder, scratch, settings, datasets, content.new_epochs, NEW_BATCHES)))
+        identity = _model_identity(content, tuned)
+        further = (folder, tuned, identity, settings, datasets, known, content.new_epochs)
+        trainings.append(Job(tuned, fine_tune, further, after=(KNOWN,)))
+        from_scratch = (folder, scratch, identity, settings, datasets, content.new_epochs, NEW_BATCHES)
+        trainings.append(Job(scratch, train, from_scratch))
     return [*(job for job in trainings if job.name in needed), *evaluations]
 
 
@@ -212,3 +222,9 @@ def _identity(content: FineTuning) -> dict[str, Any]:
     """Return the settings and versions that must match to resume a file."""
     settings = content.model_dump(exclude={"trainings", "evaluations", "libraries"})
     return {**settings, "libraries": major_versions(content.libraries)}
+
+
+def _model_identity(content: FineTuning, model: str) -> dict[str, Any]:
+    """Return the settings and versions that must match to reuse a model."""
+    unused = {"episodes", *(UNUSED_BY_KNOWN if model == KNOWN else ())}
+    return {name: value for name, value in _identity(content).items() if name not in unused}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,9 @@ from agents.registry import TrainableAgent
 from agents.types import Env, JsonObject
 from benchmarks.fine_tuning.experiments import NEW_BATCHES, Experiment, Setting
 from benchmarks.runner.training import MeasuredRun
+from benchmarks.suite.fields import SuiteModel
 from demos.runtime.engines import Engine
+from demos.runtime.files import write_json
 
 if TYPE_CHECKING:
     import minari
@@ -27,6 +31,34 @@ KNOWN = "known"
 FINE_TUNED, FROM_SCRATCH = "fine-tuned", "from-scratch"
 DATASETS, MODELS, UNFINISHED = "datasets", "agents", "unfinished"
 """Folders of the datasets, the models, and the checkpoints of interrupted trainings."""
+TRAINING_FILE = "training.json"
+
+
+class StoredTraining(SuiteModel):
+    """File in the folder of a model.
+
+    Attributes:
+        identity: Settings and versions that the model was trained with.
+        cost: Cost of the training.
+    """
+
+    identity: JsonObject
+    cost: JsonObject
+
+
+def training_cost(folder: Path, name: str, identity: JsonObject) -> JsonObject | None:
+    """Return the cost of the training of a saved model; None without a model of these settings and versions.
+
+    Args:
+        folder: Folder of models and datasets.
+        name: Name of the model.
+        identity: Settings and versions that it must be trained with.
+    """
+    try:
+        stored = StoredTraining.model_validate_json((folder / MODELS / name / TRAINING_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stored.cost if stored.identity == identity else None
 
 
 def collect_known(folder: Path, engine: Engine, experiment: Experiment, *, overwrite: bool) -> list[str]:
@@ -66,6 +98,7 @@ def _collect(
 def train(
     folder: Path,
     name: str,
+    identity: JsonObject,
     settings: Sequence[Setting],
     datasets: Sequence[str],
     epochs: int,
@@ -76,6 +109,7 @@ def train(
     Args:
         folder: Folder of models and datasets.
         name: Name of the model.
+        identity: Settings and versions that are saved with it.
         settings: What to learn.
         datasets: Ids of its datasets.
         epochs: Epochs of the training.
@@ -87,12 +121,13 @@ def train(
     given = {} if batches is None else {"batches": batches}
     agent, run = agents.make("lam", environments[0], **given), MeasuredRun(None, folder / UNFINISHED / name)
     agent.learn(_load(folder, datasets), environments, seed=TRAINING_SEED, budget=epochs, run=run)
-    return _saved(agent, folder, name, run, epochs)
+    return _saved(agent, folder, name, identity, run, epochs)
 
 
 def fine_tune(
     folder: Path,
     name: str,
+    identity: JsonObject,
     settings: Sequence[Setting],
     datasets: Sequence[str],
     known_datasets: Sequence[str],
@@ -103,6 +138,7 @@ def fine_tune(
     Args:
         folder: Folder of models and datasets.
         name: Name of the new model.
+        identity: Settings and versions that are saved with it.
         settings: What to learn.
         datasets: Ids of its datasets.
         known_datasets: Ids of the datasets of the first model.
@@ -121,15 +157,27 @@ def fine_tune(
         run=run,
         batches=NEW_BATCHES,
     )
-    return _saved(agent, folder, name, run, epochs)
+    return _saved(agent, folder, name, identity, run, epochs)
 
 
-def _saved(agent: TrainableAgent, folder: Path, name: str, run: MeasuredRun, epochs: int) -> JsonObject:
-    """Save a model and delete its checkpoint; return the cost of its training, interruptions included."""
-    cost = run.cost
-    agent.save(folder / MODELS / name)
+def _saved(
+    agent: TrainableAgent, folder: Path, name: str, identity: JsonObject, run: MeasuredRun, epochs: int
+) -> JsonObject:
+    """Save a model completely or not at all, and delete its checkpoint.
+
+    Returns:
+        Cost of its training, interruptions included.
+    """
+    cost = {"model": name, "epochs": epochs, "cpu_seconds": round(run.cost.cpu, 1)}
+    target = folder / MODELS / name
+    partial = target.with_name(f".{name}.partial")
+    for stale in (partial, target):
+        shutil.rmtree(stale, ignore_errors=True)
+    agent.save(partial)
+    write_json(partial / TRAINING_FILE, StoredTraining(identity=identity, cost=cost).model_dump())
+    os.replace(partial, target)
     run.delete_checkpoint()
-    return {"model": name, "epochs": epochs, "cpu_seconds": round(cost.cpu, 1)}
+    return cost
 
 
 def evaluate_model(folder: Path, model: str, setting: Setting, episodes: int) -> JsonObject:

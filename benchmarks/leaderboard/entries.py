@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from agents.registry import AGENTS
+from agents.registry import AGENTS, ARCHIVE
 from agents.types import JsonObject, Keywords
 from benchmarks.analysis.tables import Row, rows
-from benchmarks.leaderboard.submission import FORMAT, SubmittedAgent, check_episodes, read_submission
-from benchmarks.leaderboard.verification import Verification, read_verification, verification_path
+from benchmarks.leaderboard.submission import FORMAT, MAX_BYTES, SubmittedAgent, check_episodes, read_submission
+from benchmarks.leaderboard.verification import Verification, config_options, read_verification, verification_path
 from benchmarks.reports.report import Video, command, recorded_videos
 from benchmarks.runner.results import RECORDED_EPISODES, SUITE_FILE, CellResult, read_results, video_file
 from benchmarks.suite.suite import Cell
@@ -25,6 +26,8 @@ IDS = {env_id(task, variant): (task, keywords) for task in TASKS for variant, ke
 OBSERVATIONS = {"pixels": "images"}
 """Names of observations that differ from the keyword ``obs``."""
 UNKNOWN = "-"
+BEGINNING = 4096
+"""Bytes of a large file in which the format of a submission is searched."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,20 @@ class Entry:
         return replace(self.cell, training_seed=None).name
 
     @property
+    def verify_command(self) -> str:
+        """Command that verifies the submission; the reader replaces ``AGENT``."""
+        words = ["python -m benchmarks verify", shlex.quote(f"{self.source.name}.json"), "--agent AGENT"]
+        words += [] if self.is_packaged else [f"--suite {self.source.suite}.yaml"]
+        words += [config_options(self.cell.settings)] if self.cell.settings else []
+        words += ["--allow-pickle"] if self.cell.agent.endswith(ARCHIVE) else []
+        return " ".join(words)
+
+    @property
+    def is_packaged(self) -> bool:
+        """True if the suite is in the package."""
+        return self.source.suite in suite_names()
+
+    @property
     def videos(self) -> list[Video]:
         """Videos of its training runs."""
         cells = [result.cell for result in self.results]
@@ -148,16 +165,22 @@ class Entry:
 
 
 def is_source(path: Path) -> bool:
-    """Return True for a results folder and for the file of a submission, damaged or not."""
+    """Return True for a results folder and for the file of a submission, damaged or not.
+
+    Of a file that is too large for a submission, only the beginning is read.
+    """
     if path.is_dir():
         return (path / SUITE_FILE).is_file()
     if path.suffix != ".json" or not path.is_file():
         return False
+    is_large = path.stat().st_size > MAX_BYTES
+    with path.open("rb") as file:
+        content = file.read(BEGINNING if is_large else MAX_BYTES)
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return FORMAT.encode() in path.read_bytes()
-    return isinstance(content, dict) and content.get("format") == FORMAT
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        return FORMAT.encode() in content
+    return isinstance(parsed, dict) and parsed.get("format") == FORMAT
 
 
 def read_source(path: Path) -> Source:

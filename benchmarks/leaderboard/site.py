@@ -14,7 +14,6 @@ from jinja2 import Environment, PackageLoader
 
 from benchmarks.leaderboard.entries import Entry, Source, entries, episodes_table, is_source, read_source, versions
 from benchmarks.suite.demonstrations import slug
-from benchmarks.suite.suite_file import suite_names
 from demos.runtime.files import write_atomically
 
 INDEX = "index.html"
@@ -115,7 +114,6 @@ def _write(out: Path, found: list[Entry], home: str | None) -> None:
             versions=versions(entry.results),
             videos=[(video, _copied(entry.source, video.file, out)) for video in entry.videos],
             verified=_verified(entry),
-            packaged=entry.source.suite in suite_names(),
             root="../../",
             home=home and f"../../{home}",
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from agents.types import JsonObject
 from benchmarks.runner.results import DAMAGE, CellResult, cell_content, checksum_of, parse_cell
 from benchmarks.suite.fields import Items, SuiteModel, Text, problem_of
-from benchmarks.suite.suite import Cell, Suite, SuiteName
+from benchmarks.suite.suite import AgentEntry, Cell, Suite, SuiteName
+from demos.collection.human_demonstrator import HUMAN
 from demos.runtime.files import write_atomically
 
 FORMAT = "lam-envs submission"
@@ -37,6 +38,8 @@ def _parsed(content: object) -> CellResult:
         raise ValueError(problem_of(error)) from error
 
 
+_BLANK: dict[str, Any] = {"agent": "", "label": "", "settings": {}}
+"""Parts of a cell that only the agent determines, left blank."""
 Line = Annotated[str, Field(max_length=500), AfterValidator(_line)]
 Url = Annotated[str, Field(pattern=r"^(https?://[^\s\"'<>]+)?$", max_length=500)]
 """Address of a web page; empty for none."""
@@ -121,43 +124,104 @@ def read_submission(path: Path) -> Submission:
     return submission
 
 
-def check_episodes(submission: Submission, suite: Suite) -> None:
-    """Check that a submission was measured in environments, conditions and episodes of a suite, and is complete.
+def example_entry(suite: Suite, environment: str, *, taught: bool) -> AgentEntry | None:
+    """Return the entry of a suite whose demonstrations and keywords a submitted agent gets; None without one.
 
-    It must have all conditions of each of its environments and, for an agent that learns, all training seeds.
+    Args:
+        suite: Suite of the submission.
+        environment: Id of an environment.
+        taught: True for an agent that learns from demonstrations.
+    """
+    own = (entry for entry in suite.agents if environment in entry.environments)
+    return next((entry for entry in own if not taught or environment in entry.demonstrations), None)
+
+
+def check_episodes(submission: Submission, suite: Suite) -> None:
+    """Check that a submission was trained and measured as its suite defines, and is complete.
+
+    It must have all conditions of each of its environments. An agent that learns must have all training seeds of the
+    suite and no others, and the demonstrations of the suite if it learns from demonstrations.
 
     Args:
         submission: Submission to check.
         suite: Suite that it names.
 
     Raises:
-        ValueError: A result is of another environment, condition or set of episodes, or some are missing.
+        ValueError: A result is of another environment, condition, set of episodes or training, or some are missing.
     """
-    known = [_evaluated(cell) for cell in suite.cells()]
-    for result in submission.results:
-        if _evaluated(result.cell) not in known:
-            raise ValueError(
-                f"{result.cell.name} was not measured in an environment, condition and episodes of {suite.name}: "
-                "measure it by python -m benchmarks submit"
-            )
-    measured: dict[tuple[str, int | None, str | None], set[tuple[str, int | None]]] = {}
-    for result in submission.results:
-        cell = result.cell
-        measured.setdefault((cell.environment, cell.demonstrations, cell.demonstrator), set()).add(
-            (cell.condition, cell.training_seed)
-        )
-    for (environment, _, _), found in measured.items():
-        learned = any(seed is not None for _, seed in found)
-        for expected in itertools.product(suite.conditions, suite.training_seeds if learned else (None,)):
-            if expected not in found:
-                condition, seed = expected
-                missing = f"condition {condition}" if seed is None else f"condition {condition}, training seed {seed}"
+    cells = [result.cell for result in submission.results]
+    learned = any(cell.training_seed is not None for cell in cells)
+    taught = any(cell.demonstrations is not None for cell in cells)
+    for environment in dict.fromkeys(cell.environment for cell in cells):
+        own = [cell for cell in cells if cell.environment == environment]
+        expected = _expected_cells(suite, environment, learned=learned, taught=taught)
+        evaluated = [_evaluated(cell) for cell in expected]
+        for cell in own:
+            if _evaluated(cell) not in evaluated:
                 raise ValueError(
-                    f"{submission.agent.name} has no result of {environment}, {missing}; expected all conditions and "
-                    f"training seeds of {suite.name}"
+                    f"{cell.name} was not measured in an environment, condition and episodes of {suite.name}: "
+                    "measure it by python -m benchmarks submit"
                 )
+            if _request(cell) not in expected:
+                raise ValueError(
+                    f"{cell.name} was not trained as suite {suite.name} trains an agent: its training seed is "
+                    f"{cell.training_seed}, and it has {_data(cell)}; expected training seeds "
+                    f"{list(suite.training_seeds) if learned else 'None'}, and "
+                    f"{' or '.join(dict.fromkeys(map(_data, expected)))}"
+                )
+        for cell in expected:
+            if cell not in map(_request, own):
+                missing = f"condition {cell.condition}"
+                missing += "" if cell.training_seed is None else f", training seed {cell.training_seed}"
+                missing += f", {_data(cell)}" if taught else ""
+                raise ValueError(
+                    f"{submission.agent.name} has no result of {environment}, {missing}; "
+                    f"expected all conditions, training seeds and datasets of {suite.name}"
+                )
+
+
+def _expected_cells(suite: Suite, environment: str, *, learned: bool, taught: bool) -> list[Cell]:
+    """Return the cells of a submitted agent in an environment, without what only the agent determines.
+
+    They follow from the suite alone, because reading a submission must not import its agent.
+    """
+    example = example_entry(suite, environment, taught=taught)
+    if example is None:
+        return []
+    return [
+        Cell(
+            environment=environment,
+            **_BLANK,
+            training_seed=seed,
+            demonstrations=count,
+            demonstration_seed=None if count is None else suite.demonstration_seed,
+            demonstrator=demonstrator,
+            condition=condition,
+            changes=changes,
+            first_seed=suite.evaluation.first_seed,
+            episodes=suite.evaluation.episodes,
+            env=example.env,
+            training_env=example.training_env if learned else {},
+            motion=example.motion if demonstrator == HUMAN else None,
+        )
+        for count, demonstrator in (example.datasets(environment) if taught else [(None, None)])
+        for condition, changes in suite.conditions.items()
+        for seed in (suite.training_seeds if learned else (None,))
+    ]
+
+
+def _request(cell: Cell) -> Cell:
+    """Return a cell without what only the agent determines."""
+    return replace(cell, **_BLANK)
 
 
 def _evaluated(cell: Cell) -> tuple[object, ...]:
     """Return the parts of a cell that determine its episodes."""
     return cell.environment, cell.condition, cell.changes, cell.env, cell.first_seed, cell.episodes
+
+
+def _data(cell: Cell) -> str:
+    """Return the demonstrations of a cell as text."""
+    if cell.demonstrations is None:
+        return "no demonstrations"
+    return f"{cell.demonstrations} demonstrations of {cell.demonstrator} with seed {cell.demonstration_seed}"

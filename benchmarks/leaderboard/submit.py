@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agents.types import Keywords
-from benchmarks.leaderboard.submission import Command, Submission, SubmittedAgent
+from benchmarks.leaderboard.submission import Command, Submission, SubmittedAgent, example_entry
 from benchmarks.runner import runner
 from benchmarks.runner.results import FAILURES, read_results
 from benchmarks.speed.throughput import machine
@@ -48,31 +48,26 @@ def suite_of_agent(
     except ValidationError as error:
         raise ValueError(problem_of(error)) from error
     trained = learns(agent)
+    taught = trained and needs_demonstrations(agent)
     if trained and not suite.training_seeds:
         raise ValueError(f"{agent} learns, and suite {suite.name} has no training seeds: submit a trained agent")
     entries = []
     for environment in environments or suite.environments:
-        own = [entry for entry in suite.agents if environment in entry.environments]
-        if not own:
+        example = example_entry(suite, environment, taught=taught)
+        if environment not in suite.environments:
             raise ValueError(
                 f"suite {suite.name} has no environment {environment!r}; expected one of "
                 f"{', '.join(suite.environments)}"
             )
-        taught = [entry for entry in own if environment in entry.demonstrations]
-        example = own[0]
-        if trained and needs_demonstrations(agent):
-            if not taught:
-                raise ValueError(
-                    f"suite {suite.name} has no demonstrations for {environment}: submit a trained agent"
-                )
-            example = taught[0]
+        if example is None:
+            raise ValueError(f"suite {suite.name} has no demonstrations for {environment}: submit a trained agent")
         entries.append(
             AgentEntry(
                 agent=agent,
                 label=checked.label,
                 settings=checked.settings,
                 environments=(environment,),
-                demonstrations=example.demonstrations if trained and needs_demonstrations(agent) else {},
+                demonstrations=example.demonstrations if taught else {},
                 demonstrators=example.demonstrators,
                 env=example.env,
                 training_env=example.training_env if trained else {},

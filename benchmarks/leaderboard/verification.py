@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,13 +16,15 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from agents.evaluation.episode import EpisodeResult
+from agents.registry import is_remote
+from agents.types import Keywords
 from benchmarks.leaderboard.agreement import SIGNIFICANCE, Agreement, Test, agreement, combined
 from benchmarks.leaderboard.submission import Submission, check_episodes
 from benchmarks.runner import jobs, runner
 from benchmarks.runner.results import DAMAGE, PlannedCell, changes, failure_file, write_suite
 from benchmarks.speed.throughput import machine
 from benchmarks.suite.fields import Items, SuiteModel, problem_of
-from benchmarks.suite.suite import Suite
+from benchmarks.suite.suite import Cell, Suite
 from demos.runtime.engines import Engine, Job, JobPath
 from demos.runtime.files import write_atomically, write_json
 
@@ -33,6 +36,8 @@ SHARE = 0.1
 LEAST_EPISODES = 5
 """Minimum number of episodes of a cell that are re-run; all of them if it has fewer."""
 SAMPLES = "samples"
+REMOTE_NAMES = "names"
+"""Setting of a policy server that can be the path of a file."""
 _EPISODES = TypeAdapter(tuple[EpisodeResult, ...])
 
 
@@ -123,7 +128,7 @@ def verify(
 ) -> Verification:
     """Re-run a random sample of the episodes of each cell, and compare.
 
-    An agent that learns is trained again first.
+    An agent that learns is trained again first. Another verification cannot work in the folder at the same time.
 
     Args:
         submission: Submission to verify.
@@ -135,7 +140,8 @@ def verify(
         share: Fraction of the episodes of a cell, above 0 and at most 1.
 
     Raises:
-        ValueError: The submission is not of this suite, an argument is invalid, or a measurement failed.
+        ValueError: The submission is not of this suite or of other settings, an argument is invalid, another
+            verification works in the folder, or a measurement failed.
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"share is {share}; expected more than 0 and at most 1")
@@ -152,22 +158,29 @@ def verify(
                 f"{result.cell.name} was not measured as suite {suite.name} measures this agent: compare its "
                 "demonstrations and training seeds with the suite"
             )
+        if _given(result.cell) != _given(planned.cell):
+            raise ValueError(
+                f"{result.cell.name} was measured with {config_options(result.cell.settings) or 'no --config'}, and "
+                f"this verification has {config_options(planned.cell.settings) or 'no --config'}: give the settings "
+                "of the submission by --config"
+            )
     seeds = {
         result.cell.name: sample(
             [episode.seed for episode in result.evaluation.episodes], share, np.random.default_rng([seed, index])
         )
         for index, result in enumerate(submission.results)
     }
-    runner.check_folder(suite, folder)
-    write_suite(folder, suite)
-    shutil.rmtree(folder / SAMPLES, ignore_errors=True)
     submitted = {
         result.cell.name: [_by_seed(result.evaluation.episodes)[each] for each in seeds[result.cell.name]]
         for result in submission.results
     }
-    first = _measure(suite, plans, seeds, folder, engine, "first")
-    unequal = {name: seeds[name] for name, episodes in first.items() if episodes != submitted[name]}
-    second = _measure(suite, plans, unequal, folder, engine, "second") if unequal else {}
+    runner.check_folder(suite, folder)
+    with runner.locked(folder):
+        write_suite(folder, suite)
+        shutil.rmtree(folder / SAMPLES, ignore_errors=True)
+        first = _measure(suite, plans, seeds, folder, engine, "first")
+        unequal = {name: seeds[name] for name, episodes in first.items() if episodes != submitted[name]}
+        second = _measure(suite, plans, unequal, folder, engine, "second") if unequal else {}
     here = machine()["processor"] == submission.machine.get("processor")
     found = {
         result.cell.name: agreement(
@@ -215,6 +228,31 @@ def _changes(submission: Submission, plans: dict[str, PlannedCell], *, same_proc
     return (*found, *(() if same_processor else (f"processor was {submission.machine.get('processor')}",)))
 
 
+def config_options(settings: Keywords) -> str:
+    """Return the options ``--config`` that give settings, quoted for a shell; empty without settings."""
+    return " ".join(f"--config {shlex.quote(f'{name}={_value(value)}')}" for name, value in settings.items())
+
+
+def _value(value: object) -> str:
+    """Return a value as ``--config`` reads it: JSON, or a text that is not JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return json.dumps(value)
+
+
+def _given(cell: Cell) -> Keywords:
+    """Return the settings that must be those of the submission.
+
+    The file of names of a policy server can be elsewhere: the provenance has its hash.
+    """
+    return {
+        name: value for name, value in cell.settings.items() if not (is_remote(cell.agent) and name == REMOTE_NAMES)
+    }
+
+
 def _by_seed(episodes: Sequence[EpisodeResult]) -> dict[int, EpisodeResult]:
     return {episode.seed: episode for episode in episodes}
 
@@ -227,7 +265,7 @@ def _measure(
     engine: Engine,
     which: str,
 ) -> dict[str, list[EpisodeResult]]:
-    """Measure some episodes of some cells, and return them in the order of the seeds.
+    """Measure some episodes of some cells, and return them in the order of the seeds; the caller holds the lock.
 
     The second measurement is in reverse order and with other seeds of global generators, so that an agent that draws
     from one, or remembers earlier episodes, does not look deterministic.
@@ -251,8 +289,7 @@ def _measure(
                 imports=runner.IMPORTED_LATE,
             )
         )
-    with runner.locked(folder):
-        runner.run_jobs(work, folder, engine, f"verification, {which} measurement", progress=True)
+    runner.run_jobs(work, folder, engine, f"verification, {which} measurement", progress=True)
     failed = runner.failures(folder)
     if failed:
         name, trace = next(iter(failed.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -108,14 +108,18 @@ def run(
     content = content.model_copy(update={"one_recording": _described()})
     jobs = [Job(view, accuracy, (view, FIRST_SEED, recordings)) for view in VIEWS]
     jobs += [Job(control, refusals, (control, FIRST_SEED, recordings)) for control in CONTROLS]
-    # All cells have some episodes before one has all of them, those of the person first.
-    jobs += [
-        Job(SEPARATOR.join((*cell, f"{count} from {start} on")), imitate, (*cell, FIRST_SCENE + start, count))
-        for start in range(0, episodes, CHUNK)
-        for cell in sorted(cells(tasks, robots), key=lambda cell: MOTIONS.index(cell[2]))
-        for count in (min(CHUNK, episodes - start),)
-    ]
     jobs = [job for job in jobs if job.name not in content.pieces]
+    # All cells have some episodes before one has all of them, those of the person first.
+    chosen = sorted(cells(tasks, robots), key=lambda cell: MOTIONS.index(cell[2]))
+    measured = {cell: _episodes(cell, content.pieces) for cell in chosen}
+    for first in range(FIRST_SCENE, FIRST_SCENE + episodes, CHUNK):
+        for cell in chosen:
+            seeds = range(first, min(first + CHUNK, FIRST_SCENE + episodes))
+            # The last piece of a run with fewer episodes is shorter.
+            missing = [seed for seed in seeds if seed not in measured[cell]]
+            if missing:
+                name = SEPARATOR.join((*cell, f"{len(missing)} from {missing[0] - FIRST_SCENE} on"))
+                jobs.append(Job(name, imitate, (*cell, missing[0], len(missing))))
     for number, (job, result) in enumerate(engine.run(jobs), start=1):
         content.pieces[job.name] = result
         content = content.write(out)
@@ -183,21 +187,47 @@ def _versions(task: str, robot: str, motion: str) -> dict[str, int]:
     return {**environment_versions(env_id(task), robot=robot), "demonstrator human": HumanDemonstrator.version}
 
 
+class _Episode(NamedTuple):
+    """Outcome of an episode."""
+
+    failure: str | None
+    """Reason of the failure; None after a success."""
+    kept: float
+    """Kept deviation."""
+    distance: float
+    """Median distance to the person's path, mm."""
+
+
+def _episodes(cell: tuple[str, str, str], pieces: dict[str, dict[str, Any]]) -> dict[int, _Episode]:
+    """Return the measured episodes of a cell by seed: pieces of runs with other numbers of episodes can overlap."""
+    found = {}
+    for key, piece in pieces.items():
+        if SEPARATOR in key and _cell(key) == cell:
+            first = FIRST_SCENE + _start(key)
+            for seed, values in enumerate(zip(piece["kept"], piece["distances"], strict=True), start=first):
+                found[seed] = _Episode(piece["failures"].get(str(seed)), *values)
+    return found
+
+
+def _start(key: str) -> int:
+    """Return the place of the first episode of a piece, such as 40 for ``20 from 40 on``."""
+    _, _, start, _ = key.rpartition(SEPARATOR)[2].split()
+    return int(start)
+
+
 def _row(cell: tuple[str, str, str], pieces: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the row of a cell."""
-    found = [piece for key, piece in pieces.items() if SEPARATOR in key and _cell(key) == cell]
-    failures = {seed: reason for piece in found for seed, reason in piece["failures"].items()}
-    kept = [value for piece in found for value in piece["kept"]]
-    distances = [value for piece in found for value in piece["distances"]]
-    successes = len(kept) - len(failures)
+    episodes = _episodes(cell, pieces).values()
+    failures = Counter(each.failure for each in episodes if each.failure is not None)
+    successes = len(episodes) - failures.total()
     return {
         "task": cell[0],
         "robot": cell[1],
         "motion": cell[2],
-        "episodes": len(kept),
+        "episodes": len(episodes),
         "successes": successes,
-        "interval": list(wilson_interval(successes, len(kept))),
-        "kept_deviation": round(float(np.mean(kept)), 3),
-        "path_distance_mm": round(float(np.median(distances)), 1),
-        "failures": dict(Counter(failures.values()).most_common()),
+        "interval": list(wilson_interval(successes, len(episodes))),
+        "kept_deviation": round(float(np.mean([each.kept for each in episodes])), 3),
+        "path_distance_mm": round(float(np.median([each.distance for each in episodes])), 1),
+        "failures": dict(failures.most_common()),
     }

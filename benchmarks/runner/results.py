@@ -253,8 +253,9 @@ def parse_cell(content: JsonObject) -> CellResult:
     result = _results().validate_json(json.dumps(parts), strict=True)
     if not abs(result.evaluation.success_rate - float(content["success_rate"])) < 1e-12:
         raise ValueError("its success rate differs from that of its episodes")
-    seeds = [episode.seed for episode in result.evaluation.episodes]
-    if seeds != list(range(result.cell.first_seed, result.cell.first_seed + result.cell.episodes)):
+    seeds, expected = [episode.seed for episode in result.evaluation.episodes], result.cell.episodes
+    # The length first: the number in a file can be too large for a list.
+    if len(seeds) != expected or seeds != list(range(result.cell.first_seed, result.cell.first_seed + expected)):
         raise ValueError("its episodes do not have the seeds of its cell")
     if content["key"] != result.key:
         raise ValueError("it has the key of another cell")

@@ -121,6 +121,7 @@ def show_pieces(
 
     Each figure is also written when it is measured, to a file beside it whose name ends in ``.unfinished``. After an
     interruption the same call reads the complete pieces from there. An earlier results file stays until the end.
+    Complete pieces that this call does not need stay in the unfinished file.
 
     Args:
         pieces: Functions by name; each yields its figures.
@@ -155,7 +156,11 @@ def show_pieces(
     if out is not None and unfinished is not None:
         content = {**settings, "figures": [asdict(figure) for figure in measured]}
         console.print(f"wrote {write_json(out, content)}", soft_wrap=True)
-        unfinished.unlink(missing_ok=True)
+        others = {name: own for name, own in done.items() if name not in pieces}
+        if others:
+            write_json(unfinished, _partial_content(key, others, []))
+        else:
+            unfinished.unlink(missing_ok=True)
 
 
 def _table(figures: Iterable[Measured]) -> Table:

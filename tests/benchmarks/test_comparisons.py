@@ -134,6 +134,24 @@ def test_what_has_the_same_name_alone_is_not_called_better(core: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("part", "value", "name"),
+    [("settings", 1, "setting epochs"), ("versions", 1, "versions"), ("sources", "1", "code")],
+)
+def test_settings_versions_and_code_that_differ_are_named(
+    part: str, value: int | str, name: str, core: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(core, tmp_path / "other")
+    for result in read_results(folder)[1]:
+        if (result.cell.environment, result.cell.label) == CLONE:
+            content = {**getattr(result.provenance, part), "epochs": value}
+            provenance = dataclasses.replace(result.provenance, **{part: content})
+            write_cell(folder, dataclasses.replace(result, provenance=provenance))
+    found = {(one.environment, one.agent): one for one in compare(core, folder)}
+    assert (found[CLONE].differs, found[CLONE].verdict) == ((name,), "the same")
+    assert {one.differs for key, one in found.items() if key != CLONE} == {()}
+
+
+@pytest.mark.parametrize(
     ("changed_parts", "verdict"),
     [({"env": {"robot": "xarm6"}}, "not comparable"), ({"training_env": {"robot": "xarm6"}}, "the same")],
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
+from benchmarks.fine_tuning import measurement, models
 from benchmarks.fine_tuning.experiments import EXPERIMENTS, Experiment, Setting
+from demos.runtime.engines import Job, LocalEngine
+from demos.runtime.files import write_json
 
 SMALL = ["--new", "pick_place", "--demonstrations", "2", "--known-epochs", "1", "--epochs", "1", "--episodes", "2"]
 
@@ -24,6 +29,10 @@ def test_a_measurement_has_all_models_and_continues(tmp_path: Path, monkeypatch:
     done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
     assert done.exit_code == 0, done.output
     content = json.loads(out.read_text())
+    out.unlink()
+    done = CliRunner().invoke(app, ["finetuning", *SMALL, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_text()) == content, "models whose file was deleted are evaluated again, not trained"
     assert set(content["trainings"]) == {"known", "fine-tuned-pick_place", "from-scratch-pick_place"}
     evaluated = {(row["model"], row["task"]) for row in content["evaluations"].values()}
     assert evaluated == {
@@ -67,6 +76,56 @@ def test_a_new_robot_is_learned_by_its_joints(tmp_path: Path, monkeypatch: pytes
         "fine-tuned-ur5e | reach ur5e joint", "fine-tuned-ur5e | reach panda joint",
         "from-scratch-ur5e | reach ur5e joint",
     }  # fmt: skip
+
+
+class Planner(LocalEngine):
+    """Engine that collects demonstrations, and lists the trainings and evaluations instead of running them."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.jobs: dict[str, Job] = {}
+
+    def run(self, jobs: Sequence[Job], **keywords: Any) -> Iterator[tuple[Job, Any]]:
+        if all(job.function in (models.train, models.fine_tune, models.evaluate_model) for job in jobs):
+            self.jobs = {job.name: job for job in jobs}
+            return iter(())
+        return super().run(jobs, **keywords)
+
+    @property
+    def trainings(self) -> list[str]:
+        return [name for name, job in self.jobs.items() if job.function is not models.evaluate_model]
+
+
+def test_models_are_reused_with_equal_settings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Experiment(
+        known=(Setting("reach"),),
+        new={"grasp": (Setting("grasp"),)},
+        unfamiliar=frozenset({"grasp"}),
+        demonstrators={"expert": 1},
+        difficult={},
+        known_epochs=1,
+        new_epochs=1,
+    )
+    monkeypatch.setitem(EXPERIMENTS, "tasks", small)
+    out, first = tmp_path / "finetuning.json", Planner()
+    measurement.run(out, first, demonstrations=1, episodes=1)
+    assert first.trainings == ["known", "fine-tuned-grasp", "from-scratch-grasp"]
+    costs = {name: {"model": name, "epochs": 1, "cpu_seconds": 2.0} for name in first.trainings}
+    for name, cost in costs.items():
+        # As a training leaves it that ends before the results file is written.
+        folder = out.with_suffix("") / models.MODELS / name
+        write_json(folder / models.TRAINING_FILE, {"identity": first.jobs[name].arguments[2], "cost": cost})
+    for changes, trainings in (
+        ({}, []),
+        ({"episodes": 2}, []),
+        ({"new_epochs": 2}, ["fine-tuned-grasp", "from-scratch-grasp"]),
+        ({"known_epochs": 2}, first.trainings),
+    ):
+        engine = Planner()
+        settings: dict[str, Any] = {"demonstrations": 1, "episodes": 1, **changes}
+        content = measurement.run(out, engine, **settings)
+        assert engine.trainings == trainings
+        assert content.trainings == {name: cost for name, cost in costs.items() if name not in trainings}
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
+import shlex
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.leaderboard.entries import entries, read_source
+from benchmarks.leaderboard.entries import entries, is_source, read_source
 from benchmarks.leaderboard.site import build_site
-from benchmarks.leaderboard.submission import Submission, SubmittedAgent, write_submission
+from benchmarks.leaderboard.submission import MAX_BYTES, Submission, SubmittedAgent, write_submission
 from benchmarks.leaderboard.verification import (
     CellVerification,
     Verification,
@@ -117,6 +120,40 @@ def test_the_page_of_a_submission_has_the_command_that_verifies_it(
     assert f"<code>python -m benchmarks verify third.json --agent AGENT{option}</code>" in page
 
 
+def test_the_command_that_verifies_has_the_settings_of_the_agent(core: Path, tmp_path: Path) -> None:
+    made = submission(core)
+    results = tuple(
+        replace(each, cell=replace(each.cell, agent="third.zip", settings={"steps": 1, "name": "$(rm) '"}))
+        for each in made.results
+    )
+    path = write_submission(tmp_path / "third.json", made.model_copy(update={"results": results}))
+    (entry, *_) = entries([read_source(path)])
+    assert shlex.split(entry.verify_command) == [
+        *("python", "-m", "benchmarks", "verify", "third.json", "--agent", "AGENT"),
+        *("--config", "steps=1", "--config", "name=$(rm) '", "--allow-pickle"),
+    ]
+    build_site([path], tmp_path / "site")
+    page = (tmp_path / "site/cells/third/LamGrasp-v0-Third.html").read_text()
+    assert f"<code>{entry.verify_command}</code>" in html.unescape(page)
+
+
+@pytest.mark.parametrize("begins", [b'{"format":"lam-envs submission",', b"[0,"])
+def test_a_file_that_is_too_large_is_not_read(begins: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    path.write_bytes(begins)
+    with path.open("r+b") as file:
+        file.truncate(MAX_BYTES + 1)
+    tracemalloc.start()
+    try:
+        assert is_source(path) == (b"submission" in begins)
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES / 8
+    finally:
+        tracemalloc.stop()
+    if is_source(path):
+        with pytest.raises(ValueError, match=f"expected at most {MAX_BYTES}"):
+            read_source(path)
+
+
 def test_the_page_has_what_it_filters_by(core: Path, tmp_path: Path) -> None:
     found = entries([read_source(core)])
     shown = ("task", "robot", "observation", "demonstrator", "demonstrations")
@@ -216,7 +253,8 @@ def test_no_name_in_a_submission_leads_out_of_the_site(core: Path, tmp_path: Pat
     made = submission(core)
     (result, *others) = made.results
     cell = replace(result.cell, demonstrations=100, demonstrator="x/../../../../escaped")
-    forged = made.model_copy(update={"results": (replace(result, cell=cell), *others)})
+    # No check of the demonstrations comes first for a suite that is not in the package.
+    forged = made.model_copy(update={"suite": "mine", "results": (replace(result, cell=cell), *others)})
     (tmp_path / "a" / "b").mkdir(parents=True)
     with contextlib.suppress(ValueError):
         build_site([write_submission(tmp_path / "third.json", forged)], tmp_path / "a" / "b" / "site")

@@ -96,3 +96,15 @@ def test_figures_that_are_measured_together_are_written_one_by_one(tmp_path: Pat
     content = json.loads(out.read_text())
     assert list(content) == ["machine", "rounds", "versions", "figures"]
     assert [figure["rounds"] for figure in content["figures"]] == [[1.0] * 3, [2.0] * 3]
+
+
+def test_complete_pieces_that_another_call_does_not_need_are_not_deleted(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    unfinished = interrupted(out)
+    one, two = Pieces(), Pieces()
+    show_pieces({"three": one()["three"]}, out, LIBRARIES, {"episodes": 4})
+    assert one.measured == ["three"]
+    assert list(json.loads(unfinished.read_text())["pieces"]) == ["one"]
+    show_pieces({name: two()[name] for name in ("one", "two")}, out, LIBRARIES, {"episodes": 4})
+    assert two.measured == ["two"]
+    assert not unfinished.exists()

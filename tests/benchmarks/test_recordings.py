@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from benchmarks.__main__ import app
 from benchmarks.recordings import measurement
 from benchmarks.recordings.accuracy import CONTROLS, accuracy, controlled, record, refusals
-from benchmarks.recordings.imitation import MOTIONS, cells, imitate, motion_of
+from benchmarks.recordings.imitation import FIRST_SCENE, MOTIONS, cells, imitate, motion_of
 from demos.runtime.engines import Job
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,21 @@ def test_an_interrupted_measurement_is_completed_and_equals_an_uninterrupted_one
     assert again.names == []
     with pytest.raises(ValueError, match="other settings"):
         run(whole, Here(), recordings=3)
+
+
+def test_no_episode_counts_twice_after_runs_with_other_numbers_of_episodes(tmp_path: Path) -> None:
+    out, more, less = tmp_path / "recordings.json", Here(), Here()
+    run(out, Here(), recordings=1)
+    found = run(out, more, recordings=1, episodes=2)
+    assert [name.rpartition(" | ")[2] for name in more.names] == ["1 from 1 on"] * 4
+    assert [row["episodes"] for row in found.imitation] == [2] * 4
+    assert run(out, less, recordings=1) == found
+    assert less.names == []
+    # Files of earlier versions have pieces that overlap.
+    content = json.loads(out.read_text())
+    content["pieces"]["grasp | panda | person | 2 from 0 on"] = imitate("grasp", "panda", "person", FIRST_SCENE, 2)
+    out.write_text(json.dumps(content))
+    assert run(out, Here(), recordings=1).imitation == found.imitation
 
 
 def test_controls_are_measured_on_one_robot_and_a_straight_line_on_all() -> None:

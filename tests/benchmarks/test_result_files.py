@@ -56,6 +56,10 @@ def test_a_damaged_or_foreign_result_is_measured_again_with_the_same_outcome(res
             {"episodes": {name: column[:5] for name, column in episodes.items()}},
             "its episodes do not have the seeds of its cell",
         ),
+        (
+            {"cell": {**json.loads(whole)["cell"], "episodes": 10**12}},
+            "its episodes do not have the seeds of its cell",
+        ),
         ({"success_rate": 0.123}, "its success rate differs from that of its episodes"),
         ({"key": "0" * 32}, other),
     ):

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents.training.arguments import ANY_AGENT
+from agents.training.arguments import ANY_AGENT, read_settings
 from benchmarks.__main__ import app
 from benchmarks.leaderboard.submission import Submission, check_episodes, read_submission, write_submission
 from benchmarks.leaderboard.submit import SubmittedAgent, submit, suite_of_agent
 from benchmarks.leaderboard.verification import (
     Verification,
+    config_options,
     draw_seed,
     read_verification,
     sample,
     verification_path,
     verify,
 )
-from benchmarks.runner.results import checksum_of
+from benchmarks.runner import runner
+from benchmarks.runner.results import checksum_of, read_results
 from benchmarks.suite.suite_file import read_suite
 from demos.runtime.engines import Job, LocalEngine
+from demos.runtime.files import write_json
 
 from .leaderboard_cases import forged, small_suite, suite_of
+from .suites import part_of_core
 
 
 class Idle:
@@ -113,6 +122,9 @@ def test_damaged_and_inconsistent_files_are_refused_by_name(
     assert "its checksum does not match" in complaint(changed(results=[better, *others]))
     better["checksum"] = checksum_of(better)
     assert "its success rate differs from that of its episodes" in complaint(changed(results=[better, *others]))
+    huge = {**first, "cell": {**first["cell"], "episodes": 10**12}}
+    huge["checksum"] = checksum_of(huge)
+    assert "its episodes do not have the seeds of its cell" in complaint(changed(results=[huge, *others]))
     for text in ("", "[" * 100_000, json.dumps(whole)[:-50], json.dumps({"format": "lam-envs submission"})):
         complaint(text)
 
@@ -160,6 +172,94 @@ def test_a_submission_without_a_condition_is_refused(measured: tuple[Path, Submi
     with pytest.raises(ValueError, match=f"Third has no result of LamReach-v0, condition {condition}; expected all"):
         check_episodes(part, suite)
     check_episodes(submission, suite)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """Published results of an agent that learns from demonstrations, as a submission."""
+    folder = part_of_core(tmp_path_factory.mktemp("learned") / "core", {("bc", "LamGrasp-v0")})
+    results = tuple(
+        replace(result, cell=replace(result.cell, label="Third"))
+        for result in read_results(folder)[1]
+        if result.cell.label == "bc"
+    )
+    return Submission(agent=SubmittedAgent(name="Third"), suite="core", command="", machine={}, results=results)
+
+
+def test_trainings_are_those_of_the_suite(learned: Submission) -> None:
+    core = read_suite("core")
+    check_episodes(learned, core)
+    for change, problem in (
+        ({"demonstrations": 1}, "it has 1 demonstrations of expert with seed 1; expected .* 100 demonstrations"),
+        ({"demonstrator": "novice"}, "it has 100 demonstrations of novice with seed 1"),
+        ({"demonstration_seed": 7}, "it has 100 demonstrations of expert with seed 7"),
+        ({"training_seed": None}, "its training seed is None"),
+        ({"training_env": {"robot": "xarm6"}}, "was not trained as suite core trains an agent"),
+    ):
+        first, *others = learned.results
+        results = (replace(first, cell=replace(first.cell, **change)), *others)
+        with pytest.raises(ValueError, match=problem):
+            check_episodes(learned.model_copy(update={"results": results}), core)
+    more = tuple(
+        replace(result, cell=replace(result.cell, training_seed=100 + place))
+        for place, result in enumerate(learned.results)
+    )
+    with pytest.raises(ValueError, match=r"its training seed is 100, .*; expected training seeds \[0, 1, 2, 3, 4\]"):
+        check_episodes(learned.model_copy(update={"results": (*learned.results, *more)}), core)
+    with pytest.raises(ValueError, match="no result of LamGrasp-v0, condition as trained, training seed 4, 100"):
+        check_episodes(learned.model_copy(update={"results": learned.results[:-1]}), core)
+
+
+@pytest.mark.parametrize("agent", ["expert", "bc", "sac"])
+@pytest.mark.parametrize("name", ["core", "people", "robustness"])
+def test_what_submit_measures_of_a_suite_is_accepted(name: str, agent: str, learned: Submission) -> None:
+    suite = read_suite(name)
+    cells = suite_of_agent(suite, agent, "Third", {}, ["LamGrasp-v0"]).cells()
+    results = tuple(replace(learned.results[0], cell=cell) for cell in cells)
+    check_episodes(learned.model_copy(update={"results": results}), suite)
+
+
+def test_other_settings_than_those_of_the_submission_are_refused(
+    measured: tuple[Path, Submission], tmp_path: Path
+) -> None:
+    _, suite = small_suite(tmp_path)
+    results = tuple(
+        replace(each, cell=replace(each.cell, settings={"executed_actions": 1, "encoder": "a b"}))
+        for each in measured[1].results
+    )
+    other = measured[1].model_copy(update={"results": results})
+    options = re.escape(
+        "was measured with --config executed_actions=1 --config 'encoder=a b', and this verification has"
+    )
+    with pytest.raises(ValueError, match=f"{options} no --config: give the settings of the submission by --config"):
+        verify(other, suite, suite_of(suite), tmp_path / "work", Idle(), seed=0)
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+
+
+@given(
+    st.dictionaries(
+        st.from_regex("[a-z_]+", fullmatch=True).filter(lambda name: name not in ("self", "env")),
+        VALUES | st.lists(VALUES) | st.dictionaries(st.text(), VALUES) | st.sampled_from(["1", "null", "NaN", "a=b"]),
+    )
+)
+def test_options_give_the_settings_that_they_are_made_of(settings: dict[str, Any]) -> None:
+    words = shlex.split(config_options(settings))
+    assert words[::2] == ["--config"] * len(settings)
+    assert read_settings(words[1::2]) == settings
+
+
+def test_a_second_verification_in_a_folder_changes_nothing(measured: tuple[Path, Submission], tmp_path: Path) -> None:
+    _, suite = small_suite(tmp_path)
+    folder = tmp_path / "work"
+    with runner.locked(folder):
+        sampled = folder / "samples" / "first.json"
+        write_json(sampled, {})
+        with pytest.raises(ValueError, match="another run works in"):
+            verify(measured[1], suite, suite_of(suite), folder, Idle(), seed=0)
+        assert sampled.is_file()
+        assert not (folder / "suite.json").exists()
 
 
 def test_a_command_that_is_too_long_is_refused_before_the_measurement(
@@ -237,5 +337,6 @@ def test_the_verification_of_an_agent_that_learns_trains_it_again(
     done = CliRunner().invoke(app, ["verify", "mine.json", *common])
     assert done.exit_code == 0, done.output
     done = CliRunner().invoke(app, ["verify", "mine.json", *common[:-1], "epochs=6"])
-    assert done.exit_code == 1, done.output
-    assert "setting epochs was 5, is 6" in done.output
+    assert done.exit_code == 2, done.output
+    message = "was measured with --config epochs=5, and this verification has --config epochs=6"
+    assert message in " ".join(done.output.split())
