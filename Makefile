@@ -217,7 +217,7 @@ images: $(INSTALLED) ## draw the images of the documentation
 	$(BIN)/python -m docs.images
 	$(BIN)/python -m docs.architecture
 
-conversation: $(INSTALLED) ## record the video of a conversation with lam/table; MODEL=runs/lam takes another agent
+conversation: $(INSTALLED) ## record the video of a conversation with lam/generalist; MODEL=runs/lam takes another agent
 	$(BIN)/python -m docs.conversation_video $(MODEL)
 
 clean: ## remove installed and generated files, but no committed results

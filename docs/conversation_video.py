@@ -9,7 +9,7 @@ from pathlib import Path
 from agents.__main__ import app
 from docs.images import CONVERSATION
 
-MODEL = "lam/table"
+MODEL = "lam/generalist"
 """Pretrained agent of the video."""
 ENVIRONMENT = "LamTable-v0"
 SEED = 0

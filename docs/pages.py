@@ -14,12 +14,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.deployment.pretrained.card import CARD
-from agents.deployment.pretrained.loading import pretrained_agents
-from agents.registry import AGENTS, find, read_description, spec_of
-from agents.training.saving.zoo import zoo_folder
+from agents.registry import AGENTS, find, spec_of
 from agents.training.settings import file_settings
-from docs import fine_tuning, model_scaling, recordings, scaling
+from docs import fine_tuning, model_scaling, pretrained, recordings, scaling
 from docs.environment_pages import (
     controls,
     environments,
@@ -212,17 +209,9 @@ def large_action_model(text: str) -> str:
     return _between(text, "new robot", fine_tuning.fine_tuning(ROOT / "results" / "finetuning-robot.json"))
 
 
-def pretrained(text: str) -> str:
+def pretrained_agents(text: str) -> str:
     """Return the page on pretrained agents with the table of the published agents between its marks."""
-    rows = []
-    for name in pretrained_agents():
-        folder = zoo_folder() / name
-        learned = read_description(folder)["training"]["demonstrations"] or {}
-        card = f"[`{name}`](../{folder.relative_to(ROOT)}/{CARD})"
-        measured = re.findall(r"^\| `(Lam.*?)` \| (.*?) \| (.*?) \|", (folder / CARD).read_text(), re.MULTILINE)
-        for environment, rate, interval in measured:
-            rows.append([card, f"`{environment}`", str(learned.get("episodes", 0)), f"{rate} ({interval})"])
-    return _between(text, "pretrained", narrow(table(["agent", "environment", "demonstrations", "success"], rows)))
+    return _between(text, "pretrained", narrow(pretrained.pretrained(ROOT)))
 
 
 def _between(text: str, mark: str, content: str) -> str:
@@ -256,7 +245,7 @@ WRITTEN = {
     "README.md": readme,
     "docs/demonstrations.md": demonstrations,
     "docs/scale.md": scale,
-    "docs/pretrained_agents.md": pretrained,
+    "docs/pretrained_agents.md": pretrained_agents,
     "docs/training.md": training,
     "docs/remote_agents.md": remote_agents,
     "docs/physics.md": physics,

@@ -1,7 +1,7 @@
 """Recipes of the agents in the zoo. To train and publish them again: ``make pretrained``.
 
-Settings and demonstrations are those of the suites ``core`` (five training seeds) and ``generalist``. No recipe makes
-``lam/table``: the suite ``language`` trains it, and ``agents publish`` publishes it from the folder of the suite.
+Settings and demonstrations are those of the suites ``core`` (five training seeds) and ``generalist`` (the agent
+``lam with ten tasks``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,21 @@ from agents.types import Keywords
 from demos.collection.catalog.published_datasets import TASKS, load_published
 from demos.collection.catalog.recipe import collect_recipe, read_recipe
 from demos.datasets.environment import make_env
+
+ALL_TASKS = (*TASKS, "LamDrawer", "LamConveyor", "LamTable", "LamClutter")
+ROBOTS = ("panda", "xarm6", "iiwa")
+GENERALIST: Keywords = {
+    "idle_steps": 20,
+    "epochs": 64,
+    "masked_features": ["tool/velocity", "tool/lag"],
+    "executed_actions": 2,
+    "shares": {
+        "table panda ee": 28,
+        **{f"push {robot} ee": 3 for robot in ROBOTS},
+        **{f"clutter {robot} ee": 1.5 for robot in ROBOTS},
+    },
+}
+"""Settings of the model of ten tasks."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,12 @@ RECIPES = {
     }.items()
 } | {
     "lam/generalist": Recipe(
-        "lam", "lam-state", {"instruct": True}, {}, tuple(f"{task}-v0" for task in TASKS), half_precision=True
+        "lam",
+        "lam-all",
+        {"instruct": True},
+        GENERALIST,
+        tuple(f"{task}-v0" for task in ALL_TASKS),
+        half_precision=True,
     ),
 }
 """Recipe of each published agent, by name."""

@@ -14,12 +14,16 @@ import torch
 from huggingface_hub import ModelCard
 
 import agents
+import demos
+from agents.deployment.adaptation.check import Check, Successes
+from agents.deployment.pretrained.card import Result, model_card
 from agents.deployment.pretrained.publishing import FILES, publish, rounded
 from agents.deployment.pretrained.recipes import RECIPES, Recipe, train
 from agents.registry import read_description
 from agents.training.provenance import outdated_parts
 from agents.training.saving import zoo as zoo_module
 from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums
+from benchmarks.suite.suite_file import read_suite
 from demos.collection.catalog.published_datasets import published
 from demos.collection.catalog.recipe import read_recipe
 from demos.collection.plan import Plan
@@ -37,7 +41,7 @@ def zoo(tmp_path: Path) -> Path:
 
 
 def test_the_zoo_is_complete_and_small() -> None:
-    assert set(RECIPES) <= set(NAMES)
+    assert set(RECIPES) == set(NAMES)
     files = read_checksums(CHECKOUT)
     assert {file.rpartition("/")[2] for file in files} == set(FILES)
     assert {file.relative_to(CHECKOUT).as_posix() for file in CHECKOUT.glob("*/*/*")} == set(files)
@@ -59,7 +63,7 @@ def test_a_pretrained_agent_loads_by_its_name_and_its_card_is_in_the_layout_of_t
         assert f"\n## {section}\n" in card.text
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in RECIPES])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_pretrained_agent_is_of_its_recipe(name: str) -> None:
     recipe, description = RECIPES[name], read_description(CHECKOUT / name)
     learned = description["training"]["demonstrations"]
@@ -74,6 +78,12 @@ def test_a_pretrained_agent_is_of_its_recipe(name: str) -> None:
             assert learned["checksum"] == datasets[0]["checksum"]
     assert description["settings"].items() >= recipe.settings.items()
     assert not outdated_parts(description["training"])
+
+
+def test_the_generalist_has_the_settings_of_its_suite() -> None:
+    (entry,) = (entry for entry in read_suite("generalist").agents if entry.label == "lam with ten tasks")
+    assert entry.settings == RECIPES["lam/generalist"].settings
+    assert set(entry.environments) == set(RECIPES["lam/generalist"].environments)
 
 
 def test_a_pretrained_agent_solves_its_task(make: Make) -> None:
@@ -170,6 +180,54 @@ def test_a_weight_that_16_bits_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError, match=r"large has a number of 1e\+06; float16 holds at most 65504"):
         rounded(weights)
     assert torch.equal(rounded({"small": weights["small"]})["small"], weights["small"])
+
+
+def test_half_precision_takes_infinities(make: Make, tmp_path: Path) -> None:
+    large = torch.full((2000,), 0.5)
+    large[3] = torch.inf
+    assert torch.equal(rounded({"large": large})["large"], large.half())
+    env = make("LamReach-v0")
+    masked = agents.make("bc", env, masked_features=["tool/velocity"], batch_size=32)
+    masked.learn(demos.collect("LamReach-v0", episodes=1, root=tmp_path), env, seed=0, budget=1)
+    # The normalizer divides masked features by infinity.
+    assert any(bool(values.isinf().any()) for values in masked.weights().values())
+    folder = publish(masked.save(tmp_path / "masked"), "my/masked", tmp_path, episodes=1, half_precision=True)
+    agents.load(folder, env)
+
+
+def test_damaged_checksums_are_found_before_the_old_agent_is_replaced(tmp_path: Path) -> None:
+    folder = publish(CHECKOUT / REACH, "mine/reach", tmp_path, episodes=1)
+    written = {file: (folder / file).read_bytes() for file in FILES}
+    (tmp_path / CHECKSUMS).write_text("damaged\n")
+    with pytest.raises(ValueError, match=f"{CHECKSUMS}:1 is damaged"):
+        publish(CHECKOUT / REACH, "mine/reach", tmp_path, episodes=2, overwrite=True)
+    assert {file: (folder / file).read_bytes() for file in FILES} == written
+    assert {path.name for path in tmp_path.rglob("*")} == {"mine", "reach", CHECKSUMS, *FILES}
+
+
+def test_the_card_of_an_adapted_agent_describes_each_adaptation(make: Make) -> None:
+    description, env, seeds = read_description(CHECKOUT / REACH), make("LamReach-v0"), range(1000, 1001)
+    evaluation = agents.evaluate(agents.load_pretrained(REACH, env), env, seeds=seeds)
+    results = [Result("LamReach-v0", {}, seeds, evaluation)]
+    plain = model_card("mine/reach", description, results)
+    record = {
+        "method": "demonstrations",
+        "budget": 5,
+        "environment": "LamReach-v0",
+        "keywords": {"randomize": "{'action_delay': [1, 1]}"},
+        "check": Check(Successes(2, 10, 10), Successes(9, 10, 10), 0.02).as_json(),
+        "is_better": True,
+    }
+    description["training"]["adaptations"] = [record]
+    adapted = model_card("mine/reach", description, results)
+    before, found, after = adapted.partition("\n## Adaptations\n")
+    assert found
+    section, _, rest = after.partition("\n## Settings\n")
+    assert f"{before}\n## Settings\n{rest}" == plain
+    assert (
+        "| `LamReach-v0, randomize={'action_delay': [1, 1]}` | demonstrations | 5 | 20.0% before, 90.0% after "
+        "| 100.0% before, 100.0% after | yes |"
+    ) in section
 
 
 @pytest.mark.slow
