@@ -39,8 +39,9 @@ SUITES = {
     "people": (
         "Learning from people",
         "Success of agents that learn from demonstrations made from one synthetic recording of a hand, compared with "
-        "those of an expert and of novices. `dagger` and `hg-dagger` also learn while an expert labels all states or "
-        "takes over as a person does (one training each, as of `diffusion`).",
+        "those of an expert and of novices. For `dagger`, an expert labels all visited states; for `hg-dagger`, an "
+        "expert takes over as a person does. These two and `diffusion` have one training each. `bc at full speed` "
+        "learns from the same recording, imitated as fast as the robot can move.",
     ),
     "observations": (
         "Learning from observations",
@@ -54,8 +55,14 @@ SUITES = {
     "robustness": (
         "Robustness",
         "Success of trained agents under conditions, most of which they were not trained for. `lam/generalist` is "
-        "one model for six tasks. It was trained with three robots, including the xArm 6 of the condition "
+        "one model for ten tasks. It was trained with three robots, including the xArm 6 of the condition "
         "`another arm`.",
+    ),
+    "adaptation": (
+        "Adaptation",
+        "Success of `bc` that was fine-tuned under a delay of 100 ms or with a longer tool, there and as trained, "
+        "and of `bc-rnn`, which was not (one training each). An adaptation that fails its held-out check leaves the "
+        "agent as it was.",
     ),
     "randomized": (
         "Randomized training",

@@ -121,6 +121,32 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         # Three hours on two cores.
         Expectation("CPU seconds of training *", at_most=6 * 3600.0),
     ),
+    "adaptation": (
+        *(
+            Expectation(
+                f"success of bc {method} {change} in {name}-v0",
+                at_least=-0.02,
+                reference=f"success of bc in {name}-v0",
+            )
+            for method in ("demonstrations", "queries", "reward")
+            for change in ("delay", "longer")
+            for name in ("LamGrasp", "LamPickPlace")
+        ),
+        # At least 90% of what bc loses under the condition is to be recovered.
+        *(
+            Expectation(
+                f"success of bc demonstrations {change}, {condition} in {name}-v0",
+                at_least=-0.1 * lost,
+                reference=f"success of bc in {name}-v0",
+            )
+            for change, condition, name, lost in (
+                ("delay", "delay", "LamGrasp", 0.145),
+                ("delay", "delay", "LamPickPlace", 0.715),
+                ("longer", "longer tool", "LamGrasp", 0.995),
+                ("longer", "longer tool", "LamPickPlace", 0.6),
+            )
+        ),
+    ),
     # The bounds of conditions are those of the mean over all tasks.
     "randomized": (
         Expectation("success of bc in *", at_least=0.97),

@@ -107,6 +107,7 @@ def test_the_published_ablations_of_dqfd_are_all_there() -> None:
 
 def test_every_expectation_is_of_a_published_suite_or_file() -> None:
     agents = {
+        "adaptation",
         "core",
         "generalist",
         "generalist-pixels",
