@@ -111,6 +111,16 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
                 "LamTable": 0.90,
             }.items()
         ),
+        *(
+            Expectation(
+                f"success of lam with ten tasks and 8 actions, {robot} in {name}-v0",
+                at_least=-0.01,
+                reference=f"success of lam with ten tasks, {robot} in {name}-v0",
+            )
+            for name in TASKS
+            for robot in ("panda", "xarm6", "iiwa")
+            if name != "LamPush"
+        ),
         # Minutes on one core: other processes may have used the machine too.
         Expectation("CPU seconds of training lam, *", at_most=15 * 60.0),
         Expectation("CPU seconds of training lam with ten tasks, *", at_most=40 * 60.0),
