@@ -25,6 +25,7 @@ from agents.training.arguments import (
     learned_datasets,
     load_datasets,
     read_settings,
+    recipe_datasets,
     training_environments,
     training_run,
 )
@@ -46,6 +47,13 @@ def finetune(
         typer.Option(
             help="Id of a dataset that the agent has learned from, or its folder. Repeat it for more; by default "
             "those of its last training."
+        ),
+    ] = None,
+    replay_recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a recipe of datasets to replay (python -m demos recipe), or a YAML file; missing datasets "
+            "are collected."
         ),
     ] = None,
     replay_share: Annotated[
@@ -82,6 +90,8 @@ def finetune(
         check_target(out)
         check_free(out, overwrite=overwrite)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
+        if replay_recipe is not None and replay_share:
+            replay = [*(replay or ()), *recipe_datasets(replay_recipe, root)]
         if replay is None and replay_share:
             replay = learned_datasets(read_description(folder))
         tuned = Lam.finetune(

@@ -47,6 +47,12 @@ def test_a_model_is_finetuned_with_a_replay_of_what_it_learned_from(datasets: An
     failed = CliRunner().invoke(app, tune)
     assert failed.exit_code == 2
     assert "holds an agent already" in failed.stderr
+    recipe = tmp_path / "recipe.yaml"
+    replayed = "datasets:\n  - {environments: [LamReach-v0], demonstrations: 1}\n"
+    recipe.write_text(f"description: Reach.\nseed: 5\n{replayed}")
+    tune[tune.index(second)] = third = str(tmp_path / "third")
+    run(*tune, "--eval-episodes", "0", "--replay-recipe", str(recipe))
+    assert f"{ids['LamGrasp-v0']}, lam/LamReach-expert-1-seed5-v0" in re.sub(r"\s+", " ", run("show", third))
 
 
 def test_other_agents_are_trained_in_one_environment_and_on_several_datasets(datasets: Any, tmp_path: Path) -> None:
