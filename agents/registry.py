@@ -370,6 +370,7 @@ def check_changed(directory: str | Path, changed: Mapping[str, object], agent: s
         raise ValueError(
             f"{', '.join(refused)} cannot change after the training of agent {name}; expected "
             + (f"only {', '.join(sorted(allowed))}" if allowed else "no settings")
+            + ": remove it, or train again"
         )
 
 

@@ -60,9 +60,9 @@ SUITES = {
     ),
     "adaptation": (
         "Adaptation",
-        "Success of `bc` that was fine-tuned under a delay of 100 ms or with a longer tool, there and as trained, "
-        "and of `bc-rnn`, which was not (one training each). An adaptation that fails its held-out check leaves the "
-        "agent as it was.",
+        "Success of `bc` after fine-tuning under a delay of 100 ms or with a longer tool, in the changed and in the "
+        "original environment, and of `bc-rnn` without fine-tuning (one training each). If the held-out check "
+        "refuses an adaptation, the agent stays as it was.",
     ),
     "randomized": (
         "Randomized training",
@@ -80,8 +80,8 @@ SUITES = {
     "generalist": (
         "One model for all tasks and robots",
         "Success of one training of `lam` on six tasks with three robots, compared with one MLP over all features, "
-        "and of one on ten tasks. Except in Drawer and Table, the scenes reveal what to do: this does not measure "
-        "language.",
+        "and of one on ten tasks, which also executes all 8 actions of each chunk. Except in Drawer and Table, the "
+        "scenes reveal what to do: this does not measure language.",
     ),
     "generalist-pixels": (
         "One model from images",

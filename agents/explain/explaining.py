@@ -214,8 +214,10 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
         missing["function"] = missing["observation"] = f"agent {name} draws its actions, whatever it sees"
         return None
     if _is_remote(agent):
-        missing["function"] = "the policy is remote: its network is in the server"
-        missing["observation"] = "the policy is remote: its memory is in the server, and cannot be set to a step's"
+        missing["function"] = "the policy is remote: its network is on the server"
+        missing["observation"] = (
+            "the policy is remote: its memory on the server cannot be restored to an earlier step"
+        )
         return None
     function = function_of(agent)
     if function is None:
@@ -291,7 +293,7 @@ def _origin(agent: Policy, references: References) -> JsonObject:
     """Describe the demonstrations, and say if the agent learned from them."""
     learned = ((agent.training if isinstance(agent, PolicyAgent) else None) or {}).get("demonstrations") or {}
     compared = {dataset.id for dataset in references.data.datasets}
-    # Of several datasets, a training records one joint checksum: some of them are recognized by their ids.
+    # A training on several datasets records one checksum for all: some of them are recognized by their ids.
     are_some = compared < set(str(learned.get("id")).split(", "))
     return {
         "id": references.data.id,

@@ -166,7 +166,7 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
                 raise ValueError(
                     f"{cell.name} was not trained as suite {suite.name} trains an agent: its training seed is "
                     f"{cell.training_seed}, and it has {_data(cell)}; expected training seeds "
-                    f"{list(suite.training_seeds) if learned else 'None'}, and "
+                    f"{list(suite.training_seeds) if learned else 'of no training'}, and "
                     f"{' or '.join(dict.fromkeys(map(_data, expected)))}"
                 )
         for cell in expected:

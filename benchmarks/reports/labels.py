@@ -31,7 +31,7 @@ def has_own_seeds(suite: JsonObject) -> bool:
 
 
 def described_training(entry: JsonObject) -> list[str]:
-    """Return in words what differs from a training as usual: motion, encoder, environments, adaptation and seeds.
+    """Describe the parts of a training that are not the default: motion, encoder, environments, adaptation and seeds.
 
     Args:
         entry: Agent of a suite, as plain data.

@@ -133,16 +133,19 @@ def provenance_of(
     libraries: tuple[str, ...] = PACKAGES if learns or saved or trained else ACTING
     if is_exported(agent):
         libraries = EXPORTED
-    versions = agent_versions(name, {**description.get("settings", {}), **chosen})
+    versions = agent_versions(name, {**(description.get("settings") or {}), **chosen})
     return Provenance({**parts, **versions}, chosen, library_versions(libraries), sources)
 
 
 def _files_of(agent: str) -> list[Path]:
     """Return the files that hold a trained agent; empty for one that is not given by its files."""
+    inside: Iterable[Path] = ()
     if is_exported(agent):
-        inside: Iterable[Path] = [Path(agent) / EXPORTED_DESCRIPTION, Path(agent) / EXPORTED_MODEL]
-    else:
-        inside = Path(agent).rglob("*") if is_saved(agent) else [Path(agent)] * agent.endswith(ARCHIVE)
+        inside = [Path(agent) / EXPORTED_DESCRIPTION, Path(agent) / EXPORTED_MODEL]
+    elif is_saved(agent):
+        inside = Path(agent).rglob("*")
+    elif agent.endswith(ARCHIVE):
+        inside = [Path(agent)]
     return sorted(path for path in inside if path.is_file())
 
 

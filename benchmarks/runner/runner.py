@@ -331,7 +331,7 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
-    # Checkpoints of these trainings with other settings or versions. Other agents may continue later.
+    # Checkpoints of these agents and environments with other settings or versions. Other agents may continue later.
     planned = {each.name: each.stem for each in todo.trainings}
     for path in (base / UNFINISHED).glob("*"):
         if path.name not in planned and path.name.startswith(tuple(planned.values())):

@@ -105,13 +105,13 @@ def fit_to_time(
 ) -> tuple[float, list[int]]:
     """Return the largest fraction of the deviations for which segments fit into a time, and the steps of each.
 
-    The time that remains slows the robot down, at most to the speed that was asked for.
+    The time that remains slows the robot down, but not below ``speed``.
 
     Args:
         segments: Segments that follow one another.
         available: Number of steps for all of them.
         keep: Fraction to use in place of the largest one.
-        speed: Speed to slow down to, as a multiple of the person's.
+        speed: Desired speed, as a multiple of the person's.
     """
     if keep is None:
         low, keep = 0.0, 1.0

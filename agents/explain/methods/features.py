@@ -20,9 +20,11 @@ INSTALL = "pip install 'lam-envs[explain]'"
 POINTS = 32
 """Points of the integral over a part of the line."""
 TOLERANCE = 0.005
-"""Error of the sum on a part of the line, relative to the difference of the outputs, above which it is halved."""
+"""Largest error of the sum on a part of the line, relative to the difference of the outputs on the whole line. A part
+with a larger error is halved."""
 MAX_HALVINGS = 12
-"""Networks with kinks, such as those of directions to near objects, need short parts there."""
+"""Largest number of times that a part is halved. Gradients change quickly near kinks of the network, such as
+directions to near objects."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,7 +139,7 @@ def integrated_gradients(
     method = IntegratedGradients(forward)
 
     def between(low: float, high: float, halvings: int) -> dict[str, Floats]:
-        """Return the contributions of a part of the line, which are those of the line between its ends."""
+        """Return the contributions on the part of the line from fraction ``low`` to fraction ``high``."""
         ends = [
             tuple(one + fraction * (other - one) for one, other in zip(start, present, strict=True))
             for fraction in (low, high)

@@ -268,7 +268,7 @@ def test_keywords_that_are_not_given_are_those_of_the_training() -> None:
     source = find_source("lam/generalist")
     assert trained_keywords(source, "LamGrasp-v0") == trained_keywords(source, "lam_envs:LamGrasp-v0")
     assert trained_keywords(source, "LamGrasp-v0") == {"instruct": True}
-    assert trained_keywords(source, "LamDrawer-v0") == {}
+    assert trained_keywords(source, "LamReachGoal-v0") == {}
     assert trained_keywords(find_source("expert"), "LamGrasp-v0") == {}
     for given, instructed in (((), True), (("instruct=false",), False)):
         env = make_trained_env(source, "LamGrasp-v0", given)

@@ -25,8 +25,6 @@ from agents.training.saving import zoo as zoo_module
 from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums
 from benchmarks.suite.suite_file import read_suite
 from demos.collection.catalog.published_datasets import published
-from demos.collection.catalog.recipe import read_recipe
-from demos.collection.plan import Plan
 
 from ...conftest import Make
 
@@ -41,7 +39,7 @@ def zoo(tmp_path: Path) -> Path:
 
 
 def test_the_zoo_is_complete_and_small() -> None:
-    assert set(RECIPES) == set(NAMES)
+    assert {*RECIPES, "lam/generalist"} == set(NAMES)
     files = read_checksums(CHECKOUT)
     assert {file.rpartition("/")[2] for file in files} == set(FILES)
     assert {file.relative_to(CHECKOUT).as_posix() for file in CHECKOUT.glob("*/*/*")} == set(files)
@@ -63,27 +61,24 @@ def test_a_pretrained_agent_loads_by_its_name_and_its_card_is_in_the_layout_of_t
         assert f"\n## {section}\n" in card.text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_pretrained_agent_is_of_its_recipe(name: str) -> None:
     recipe, description = RECIPES[name], read_description(CHECKOUT / name)
     learned = description["training"]["demonstrations"]
     assert description["agent"] == recipe.agent
-    if isinstance(recipe.datasets, str):
-        plans = [Plan(**plan) for plan in read_recipe(recipe.datasets).plans()]
-        assert learned["id"].split(", ") == [plan.default_id() for plan in plans]
-    else:
-        datasets = [published()[dataset] for dataset in recipe.datasets]
-        assert learned["id"].split(", ") == [dataset["id"] for dataset in datasets]
-        if len(datasets) == 1:
-            assert learned["checksum"] == datasets[0]["checksum"]
+    published_dataset = published()[recipe.dataset]
+    assert (learned["id"], learned["checksum"]) == (published_dataset["id"], published_dataset["checksum"])
     assert description["settings"].items() >= recipe.settings.items()
     assert not outdated_parts(description["training"])
 
 
-def test_the_generalist_has_the_settings_of_its_suite() -> None:
-    (entry,) = (entry for entry in read_suite("generalist").agents if entry.label == "lam with ten tasks")
-    assert entry.settings == RECIPES["lam/generalist"].settings
-    assert set(entry.environments) == set(RECIPES["lam/generalist"].environments)
+def test_the_generalist_is_the_agent_of_its_suite() -> None:
+    cell = next(cell for cell in read_suite("generalist").cells() if cell.label == "lam with ten tasks")
+    description = read_description(CHECKOUT / "lam/generalist")
+    assert description["settings"].items() >= cell.settings.items()
+    assert description["training"]["demonstrations"]["id"] == ", ".join(dataset.id for dataset in cell.mixture)
+    assert description["training"]["seed"] == cell.training_seed
+    assert not outdated_parts(description["training"])
 
 
 def test_a_pretrained_agent_solves_its_task(make: Make) -> None:
@@ -232,7 +227,7 @@ def test_the_card_of_an_adapted_agent_describes_each_adaptation(make: Make) -> N
 
 @pytest.mark.slow
 def test_a_recipe_gives_the_same_agent_again(tmp_path: Path) -> None:
-    recipe = Recipe("bc", ("LamReach-10-seed1",), {}, {"hidden_sizes": (8,), "epochs": 1})
+    recipe = Recipe("bc", "LamReach-10-seed1", {"hidden_sizes": (8,), "epochs": 1})
     first, second = (train(recipe, tmp_path / run, tmp_path) for run in ("one", "two"))
     for file in ("agent.json", "weights.safetensors"):
         assert (first / file).read_bytes() == (second / file).read_bytes()
