@@ -131,15 +131,15 @@ def test_several_agents_under_conditions_have_a_table_of_their_environments_each
     folder = PUBLISHED / "generalist"
     parts = reports.markdown(folder).split("\n\n")
     heads = [part.splitlines()[0] for part in parts if "| panda | xarm6 | iiwa |" in part]
-    labels = ("lam with ten tasks", "lam", "one mlp")
-    assert heads[:3] == [f"| success of {label} | panda | xarm6 | iiwa |" for label in labels]
+    labels = ("lam with ten tasks", "lam", "lam with ten tasks and 8 actions", "one mlp")
+    assert heads[:4] == [f"| success of {label} | panda | xarm6 | iiwa |" for label in labels]
     matrix = next(part for part in parts if part.startswith("| success of lam |")).splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in matrix[2:]] == [env_id(task) for task in TASKS][:6]
-    assert heads[3] == "| success of lam with ten tasks in LamTable-v0 | panda | xarm6 | iiwa |"
+    assert heads[4] == "| success of lam with ten tasks in LamTable-v0 | panda | xarm6 | iiwa |"
     # Then the agents are compared in each environment.
-    assert [head.split(" | ")[0].strip("| ") for head in heads[4:]] == [env_id(task) for task in TASKS]
+    assert [head.split(" | ")[0].strip("| ") for head in heads[5:]] == [env_id(task) for task in TASKS]
     assert "| success | LamReach-v0 |" not in reports.markdown(folder)
-    assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 3 + len(TASKS)
+    assert reports.markdown_conditions(folder).count("| panda | xarm6 | iiwa |") == 4 + len(TASKS)
 
 
 def test_what_a_complete_suite_does_not_measure_is_not_pending() -> None:

@@ -31,7 +31,7 @@ def test_a_motion_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"grasp": 2.5}, "expected whole numbers"),
         ({"grasp": 10**6}, "of 88 samples"),
         ({"points": [[1, 2], [3, 4]]}, r"expected \(N, 3\) finite numbers"),
-        ({"points": [["a"]]}, "points or smoothness"),
+        ({"points": [["a"]]}, "points, smoothness or speed"),
         ({"smoothness": 3}, "expected a number from -1 to 1"),
     ],
     ids=str,
