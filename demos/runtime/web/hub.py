@@ -11,7 +11,7 @@ from aiohttp import web
 from demos.runtime.types import JsonObject
 
 MAX_IN_FLIGHT = 3
-"""Images that a page has not confirmed, from which on further ones are dropped: a slow connection shows fewer."""
+"""Images that a page has not confirmed, from which on only the latest one waits: a slow connection shows fewer."""
 
 
 class Hub:
@@ -26,23 +26,26 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._order = asyncio.Lock()
-        self._sent = self._received = 0
+        self._in_flight = 0
+        self._waiting: bytes | None = None
 
     def attach(self, socket: web.WebSocketResponse) -> None:
         """Send messages to this connection from now on."""
         self.socket, self._loop = socket, asyncio.get_running_loop()
-        self._sent = self._received = 0
+        self._in_flight, self._waiting = 0, None
 
     def detach(self) -> None:
         """Send no more messages."""
         self.socket = None
 
     def confirm(self) -> None:
-        """Count an image that the page has received."""
-        self._received += 1
+        """Count an image that the page has received; send the one that waits."""
+        self._in_flight = max(self._in_flight - 1, 0)
+        if self._waiting is not None:
+            self._publish(self._waiting)
 
     def publish(self, message: bytes) -> None:
-        """Send an image from any thread, or drop it if the page is late."""
+        """Send an image from any thread; to a late page, only the latest one, once the page has caught up."""
         self._call(self._publish, message)
 
     def send(self, message: JsonObject) -> None:
@@ -54,9 +57,11 @@ class Hub:
             self._loop.call_soon_threadsafe(function, message)
 
     def _publish(self, message: bytes) -> None:
-        if self._sent - self._received < MAX_IN_FLIGHT:
-            self._sent += 1
-            self._start(message)
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self._waiting = message
+            return
+        self._in_flight, self._waiting = self._in_flight + 1, None
+        self._start(message)
 
     def _start(self, message: bytes | JsonObject) -> None:
         task = asyncio.get_running_loop().create_task(self._write(self.socket, message))

@@ -19,6 +19,7 @@ from demos.collection.human_demonstrator import TELEOP
 from demos.collection.plan import Plan
 from demos.datasets.episode import INTERVENTION
 from demos.datasets.reading import episodes_of
+from demos.runtime.web.hub import MAX_IN_FLIGHT
 from demos.teleop.settings import Recording
 from demos.teleop.view import time_limit
 from tests.demos.check.damage import check_here
@@ -123,7 +124,7 @@ def test_a_failure_is_not_kept_by_default(reach: Program) -> None:
     drive(reach.url, play)
 
 
-def test_the_robot_stops_within_two_steps_when_the_page_is_gone_or_silent(reach: Program) -> None:
+def test_the_robot_stops_when_the_page_is_gone_or_silent_and_a_late_page_sees_the_last_state(reach: Program) -> None:
     async def start(opened: Page) -> None:
         await opened.send("start")
         opened.motion = {"up": -0.2}
@@ -137,15 +138,17 @@ def test_the_robot_stops_within_two_steps_when_the_page_is_gone_or_silent(reach:
 
     async def come_back(opened: Page) -> None:
         assert opened.state["phase"] == "driving"
-        assert opened.state["step"] <= steps[0] + 2
+        assert opened.state["step"] <= steps[0] + 2 + MAX_IN_FLIGHT
         assert opened.state["hold"] in ("motion", "silent")
         await opened.until(lambda state: state["hold"] == "motion")
         # A page that is connected and says nothing.
         opened.motion = {"up": -0.2}
         state = await opened.until(lambda state: state["hold"] is None and state["step"] > steps[0] + 4)
         before = state["step"]
-        await asyncio.sleep(1.0)
-        assert (await opened.until(lambda state: state["frame"] > opened.state["frame"] - 1))["step"] <= before + 3
+        await asyncio.sleep(1.0)  # as long as 40 steps
+        # More images than may be on the way were drawn meanwhile; the last one shows why the robot stands still.
+        silent = await opened.until(lambda state: state["hold"] == "silent")
+        assert silent["step"] <= before + 10
         opened.motion = {}
         await opened.send("discard")
         await opened.until(lambda state: state["phase"] == "ready")
