@@ -11,8 +11,10 @@ if importlib.util.find_spec("torch") is None:
 
 from agents.deployment.pretrained.loading import load_pretrained, pretrained_agents
 from agents.evaluation.evaluation import Evaluation, evaluate
-from agents.registry import TrainableAgent, find, load, make, names
+from agents.registry import find, make, names
+from agents.spec import TrainableAgent
 from agents.training.run import Run
+from agents.training.saving.loading import load
 
 __all__ = [
     "Evaluation", "Run", "TrainableAgent", "evaluate", "find", "load", "load_pretrained", "make", "names",

@@ -22,9 +22,11 @@ from agents.deployment.talk.commands import TALK_EXAMPLE, talk
 from agents.evaluation.evaluation import EPISODE_SECONDS, make_env
 from agents.explain.command import explain
 from agents.explain.monitoring import monitor, predictor
+from agents.folders import read_description
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
-from agents.registry import TrainableAgent, find, read_description, spec_of
+from agents.registry import find
+from agents.spec import TrainableAgent, spec_of
 from agents.training.arguments import (
     AgentClass,
     AllowPickle,

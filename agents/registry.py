@@ -1,18 +1,17 @@
-"""Agent specs, and the registry of agents by name."""
+"""Registry of agents by name."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from agents.types import Action, Env, JsonObject, Memory, Observation, Start
+from agents.folders import is_exported
+from agents.spec import AgentSpec
+from agents.types import Action, Env, Memory, Observation, Start
 from demos.collection.recording import Policy
 from demos.runtime.import_paths import import_object
 
@@ -49,122 +48,6 @@ INSTALL_IMITATION = "pip install --no-deps imitation==1.0.1"
 """Command that installs imitation. It pins versions of 2023, so no extra can list it; the parts used here run on
 newer ones."""
 
-DESCRIPTION = "agent.json"
-"""Name of the JSON file of a saved agent."""
-PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
-"""Objects in the record of a training run."""
-
-
-@dataclass(frozen=True)
-class AgentSpec:
-    """Facts about an agent that are known without making one.
-
-    An agent's class holds them as its attribute ``spec``. An import path may also name a spec itself: its ``make`` is
-    then called with the environment and the settings.
-
-    Attributes:
-        name: Name of the agent.
-        version: Increase it when the same training gives another agent: its results are then outdated.
-        settings: Class of its settings; None if it checks its settings itself.
-        choose_settings: Returns the class of the settings for settings that are given; None if it is always the same.
-        needs_demonstrations: True if it learns from demonstrations, False if from reward alone.
-        needs_environment: True if it steps environments while it learns.
-        budget_unit: Unit of the budget of ``learn``.
-        takes_run: True if ``learn`` takes a :class:`agents.training.run.Run`: checkpoints, log, periodic evaluation.
-        takes_several_environments: True if ``learn`` also takes a list of environments, and of their datasets, and a
-            saved agent acts in each of them.
-        takes_processes: True if several processes can train it together.
-        takes_play: True if ``learn`` takes ``play``: further episodes of any quality, whose actions are known.
-        make: Makes the agent from an environment and settings; None if the class does.
-    """
-
-    name: str
-    version: int = 1
-    settings: type[Any] | None = None
-    needs_demonstrations: bool = True
-    needs_environment: bool = False
-    budget_unit: str = "steps"
-    takes_run: bool = False
-    takes_several_environments: bool = False
-    takes_processes: bool = False
-    takes_play: bool = False
-    make: Callable[..., Policy] | None = None
-    choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None
-
-    def settings_class(self, given: Mapping[str, object]) -> type[Any] | None:
-        """Return the class of the settings of an agent.
-
-        Args:
-            given: Settings that are given, by name.
-        """
-        return self.settings if self.choose_settings is None else self.choose_settings(given)
-
-
-@runtime_checkable
-class HasSpec(Protocol):
-    """Agent or class of agents with a spec."""
-
-    spec: AgentSpec
-
-
-@runtime_checkable
-class TakesBatches(Protocol):
-    """Agent that declares whether its ``predict`` acts on batches, as that of Stable-Baselines3 does.
-
-    A batch has one observation of each of N episodes. The state has a row for each, and ``episode_start``, of shape
-    (N,), is True where an episode starts: that row of the state is discarded. A row of the result does not depend on
-    the other rows, except for rounding.
-    """
-
-    takes_batches: bool
-
-
-def spec_of(agent: object) -> AgentSpec:
-    """Return the spec of an agent or of its class; the default spec of a third-party agent without one.
-
-    Args:
-        agent: Class, agent or spec that :func:`find` returns.
-    """
-    if isinstance(agent, AgentSpec):
-        return agent
-    return agent.spec if isinstance(agent, HasSpec) else AgentSpec(name="third-party agent")
-
-
-@runtime_checkable
-class TrainableAgent(Policy, Protocol):
-    """Agent that can be trained and saved."""
-
-    def learn(
-        self,
-        demonstrations: Any,
-        env: Env,
-        *,
-        seed: int,
-        budget: int | None = None,
-        progress: bool = False,
-    ) -> None:
-        """Learn; the same arguments give the same agent, bit for bit.
-
-        With ``takes_run`` in its spec, an agent also takes ``run`` (:class:`agents.training.run.Run`).
-
-        Args:
-            demonstrations: Dataset to imitate; None for an agent that needs no demonstrations.
-            env: Environment to act in. Agents that need no environment use its spaces only.
-            seed: Seeds everything that is random.
-            budget: Amount of training in the unit of the agent's spec; by default its setting.
-            progress: Show a progress bar.
-        """
-        ...
-
-    def save(self, directory: str | Path) -> Path:
-        """Write the weights as safetensors and everything else as JSON."""
-        ...
-
-    @classmethod
-    def load(cls, directory: str | Path, env: Env) -> TrainableAgent:
-        """Read what :meth:`save` wrote, for an environment with the same spaces."""
-        ...
-
 
 def names() -> list[str]:
     """Return the names of our agents and of those that installed packages register."""
@@ -200,10 +83,6 @@ ADDRESSES = ("ws://", "wss://")
 """Beginnings of addresses of policy servers."""
 REMOTE = "agents.deployment.remote.agent:remote_spec"
 """Import path of the function that returns the spec of a policy at an address."""
-EXPORTED_MODEL, EXPORTED_DESCRIPTION = "model.onnx", "model.json"
-"""Names of the files of an exported policy: the model, and its inputs and outputs."""
-MONITOR, MONITOR_FIGURE = "monitor.json", "monitor.png"
-"""Names of the files of a failure monitor, beside a saved agent or exported policy."""
 EXPORTED = "agents.deployment.export.onnx_agent:exported_spec"
 """Import path of the function that returns the spec of an exported policy in a folder."""
 
@@ -211,12 +90,6 @@ EXPORTED = "agents.deployment.export.onnx_agent:exported_spec"
 def is_remote(name: str) -> bool:
     """Return True if a name is the address of a policy server."""
     return name.startswith(ADDRESSES)
-
-
-def is_exported(name: str) -> bool:
-    """Return True if a name is the folder of an exported policy; a saved agent comes first."""
-    folder = Path(name)
-    return not is_saved(name) and (folder / EXPORTED_MODEL).is_file() and (folder / EXPORTED_DESCRIPTION).is_file()
 
 
 def import_path_of(name: str) -> str:
@@ -315,95 +188,3 @@ class FunctionAgent:
     ) -> tuple[Action, Memory]:
         """Return the action of the function."""
         return self.function(observation), state
-
-
-def load(directory: str | Path, env: Env, *, agent: str | None = None, **changed: Any) -> Any:
-    """Load a saved agent.
-
-    Args:
-        directory: Folder that ``save`` wrote.
-        env: Environment with the spaces that the agent was trained with.
-        agent: ``package.module:Class`` of a third-party agent. A saved folder is data: it may name registered
-            agents only, never code to import.
-        changed: Settings to act with that differ from those of the training, such as ``executed_actions=1``; see
-            :func:`check_changed`.
-
-    Raises:
-        FileNotFoundError: There is no saved agent.
-        ValueError: The files are damaged, name an unknown agent, or belong to other spaces; or a setting cannot
-            change after the training.
-    """
-    if changed:
-        check_changed(directory, changed, agent)
-    name = agent or read_description(directory).get("agent")
-    if agent is None and name not in saved_names():
-        raise ValueError(
-            f"{directory} was saved by agent {name!r}, which is not registered (known: {', '.join(saved_names())}). "
-            "If you trust it, give its class: agent='package.module:Class'"
-        )
-    kind = find(str(name))
-    if not (isinstance(kind, type) and issubclass(kind, TrainableAgent)):
-        raise ValueError(
-            f"{directory} names agent {name!r}, which cannot be saved: it has no learn(), save() and load()"
-        )
-    return kind.load(directory, env, **changed)
-
-
-def check_changed(directory: str | Path, changed: Mapping[str, object], agent: str | None = None) -> None:
-    """Check that settings of a saved agent may change after the training: the weights do not depend on them.
-
-    Args:
-        directory: Folder that ``save`` wrote.
-        changed: Settings that differ from those of the training.
-        agent: Name or class of the agent, if the folder does not name it.
-
-    Raises:
-        FileNotFoundError: There is no saved agent.
-        ValueError: The file is damaged, or a setting cannot change.
-    """
-    name = agent or read_description(directory).get("agent")
-    kind = None
-    if name in AGENTS:
-        kind = spec_of(find(name)).settings_class(read_description(directory).get("settings") or {})
-    allowed: frozenset[str] = getattr(kind, "acting", frozenset())
-    if refused := sorted(changed.keys() - allowed):
-        raise ValueError(
-            f"{', '.join(refused)} cannot change after the training of agent {name}; expected "
-            + (f"only {', '.join(sorted(allowed))}" if allowed else "no settings")
-            + ": remove it, or train again"
-        )
-
-
-def is_saved(name: str) -> bool:
-    """Return True if a name is the folder of a saved agent."""
-    return (Path(name) / DESCRIPTION).is_file()
-
-
-def read_description(directory: str | Path) -> JsonObject:
-    """Read the JSON part of a saved agent.
-
-    Raises:
-        FileNotFoundError: There is no saved agent.
-        ValueError: The file is damaged.
-    """
-    path = Path(directory) / DESCRIPTION
-    if not path.is_file():
-        raise FileNotFoundError(f"no saved agent in {directory}: there is no {DESCRIPTION}")
-    try:
-        description = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(description, dict):
-        raise ValueError(f"{path} is damaged: expected an object")
-    training = description.get("training")
-    for where, part in (
-        ("settings", description.get("settings")),
-        ("training", training),
-        *((f"training.{name}", training.get(name)) for name in PARTS if isinstance(training, dict)),
-    ):
-        if not (part is None or isinstance(part, dict)):
-            raise ValueError(f"{path} is damaged: {where} is {part!r}; expected an object")
-    several = (training or {}).get("environments", [])
-    if not (isinstance(several, list) and all(isinstance(each, dict) for each in several)):
-        raise ValueError(f"{path} is damaged: training.environments is {several!r}; expected a list of objects")
-    return description

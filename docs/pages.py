@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.registry import AGENTS, find, spec_of
+from agents.registry import AGENTS, find
+from agents.spec import spec_of
 from agents.training.settings import file_settings
 from docs import fine_tuning, model_scaling, pretrained, recordings, scaling
 from docs.environment_pages import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.deployment.pretrained.card import CARD
 from agents.deployment.pretrained.loading import pretrained_agents
-from agents.registry import read_description
+from agents.folders import read_description
 from agents.training.saving.zoo import zoo_folder
 from docs.tables import table
 

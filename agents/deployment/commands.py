@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from agents.registry import load
 from agents.training.arguments import SavedAgent
+from agents.training.saving.loading import load
 from agents.training.saving.sources import (
     FILES,
     AgentSource,

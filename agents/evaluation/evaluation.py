@@ -153,7 +153,7 @@ def evaluate(
             take longer.
         on_episode: Called with the seed of each episode before it begins.
         num_envs: Number of environments, copies of ``env``, whose episodes run at once; at most one for each seed is
-            used. More than 1 is for agents that act on batches (:class:`agents.registry.TakesBatches`). The
+            used. More than 1 is for agents that act on batches (:class:`agents.spec.TakesBatches`). The
             inference latency is that of a batch then.
         env_kwargs: Keywords for ``gym.make``.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from agents.registry import TakesBatches
+from agents.spec import TakesBatches
 from agents.types import Env
 from demos.collection.recording import Policy, Step, predicted, rollout, stack, take_step
 
@@ -114,7 +114,7 @@ def _first(number: int, env: Env, seeds: Sequence[int]) -> EpisodeStep:
 def check_takes_batches(agent: Policy, num_envs: int) -> None:
     """Check that an agent acts on batches of observations of several episodes.
 
-    Models and policies of Stable-Baselines3 do. All others declare it (:class:`agents.registry.TakesBatches`).
+    Models and policies of Stable-Baselines3 do. All others declare it (:class:`agents.spec.TakesBatches`).
 
     Args:
         agent: Agent of any kind.

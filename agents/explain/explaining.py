@@ -25,7 +25,7 @@ from agents.explain.page import page
 from agents.explain.references import References
 from agents.explain.trace import Trace, trace_episode
 from agents.policies.random import RandomAgent
-from agents.registry import spec_of
+from agents.spec import spec_of
 from agents.training.policy_agent import PolicyAgent
 from agents.types import Env, JsonObject
 from demos.collection.recording import Policy

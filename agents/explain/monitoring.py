@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import track
 
-from agents.registry import MONITOR_FIGURE
+from agents.folders import MONITOR_FIGURE
 from agents.training.arguments import SavedAgent
 from agents.training.saving.sources import load_source, make_trained_env, saved_source
 from agents.types import Env, JsonObject

@@ -20,7 +20,7 @@ from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_k
 from agents.policies.torch_policy import TorchPolicy
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng

@@ -27,7 +27,7 @@ from agents.imitation.learners import (
 )
 from agents.policies.sequence_policy import SequencePolicy
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng

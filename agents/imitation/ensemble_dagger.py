@@ -15,7 +15,7 @@ from agents.imitation.dagger import Iteration
 from agents.imitation.hg_dagger import HGDAgger
 from agents.imitation.labels import LabeledSteps, Labels
 from agents.policies.ensemble import EnsemblePolicy
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.settings import Count
 from agents.training.stable_baselines.training import SeededEpisodes
 from agents.types import Array, Observation, Tensors

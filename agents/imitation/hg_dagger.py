@@ -18,7 +18,7 @@ from agents.imitation.dagger import DAgger, Iteration
 from agents.imitation.labels import Labels
 from agents.imitation.learners import BCLearnerSettings, choose_settings
 from agents.policies.sequence_policy import SequencePolicy
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.settings import AgentSettings, Count
 from agents.training.stable_baselines.training import SeededEpisodes
 from agents.types import Action, Array, Memory, Observation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.types import Env
 from demos.experts import ExpertPolicy, make_expert
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.types import Action, Env, Memory, Observation, Start
 
 

@@ -76,7 +76,7 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         action_space: Space of the actions.
 
     Attributes:
-        takes_batches: True: ``predict`` acts on batches (:class:`agents.registry.TakesBatches`).
+        takes_batches: True: ``predict`` acts on batches (:class:`agents.spec.TakesBatches`).
     """
 
     takes_batches: ClassVar[bool] = True

@@ -10,8 +10,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.policies.networks import policy_keywords
-from agents.registry import AgentSpec
 from agents.rl.training import OffPolicySettings, ReinforcementAgent
+from agents.spec import AgentSpec
 from agents.training.policy_agent import require_discrete
 from agents.training.settings import Count, Fraction
 

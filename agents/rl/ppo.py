@@ -9,8 +9,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.policies.networks import BoundedPolicy, policy_keywords
-from agents.registry import AgentSpec
 from agents.rl.training import ReinforcementAgent
+from agents.spec import AgentSpec
 from agents.training.settings import AgentSettings, Count, Fraction, Layers, LogStd, NotNegative, Positive
 from agents.training.stable_baselines.training import steps_per_env
 

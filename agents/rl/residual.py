@@ -18,7 +18,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from agents.policies.networks import BoundedPolicy, policy_keywords, set_weights, weights_of
-from agents.registry import AgentSpec, find
+from agents.registry import find
+from agents.spec import AgentSpec
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run

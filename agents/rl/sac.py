@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from agents.policies.networks import policy_keywords
-from agents.registry import AgentSpec
 from agents.rl.training import OffPolicySettings, ReinforcementAgent
+from agents.spec import AgentSpec
 from agents.training.settings import Count, CountOrZero, Positive
 from agents.types import Keywords
 

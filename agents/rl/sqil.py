@@ -21,8 +21,8 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.policies.encoders.instructions import refuse_instruction
 from agents.policies.networks import policy_keywords
-from agents.registry import AgentSpec
 from agents.rl.dqn import DQNSettings
+from agents.spec import AgentSpec
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
 from agents.training.stable_baselines.training import train_from_scratch

@@ -11,7 +11,7 @@ import typer
 
 import demos
 from agents.evaluation.evaluation import make_env
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.run import Run
 from agents.types import Env, JsonObject, Keywords
 from demos.collection.catalog.recipe import collect_recipe, read_recipe
@@ -241,7 +241,7 @@ def learned_datasets(description: JsonObject) -> list[str]:
     """Return the ids of the datasets that a saved agent has learned from.
 
     Args:
-        description: See :func:`agents.registry.read_description`.
+        description: See :func:`agents.folders.read_description`.
 
     Raises:
         ValueError: None are recorded.

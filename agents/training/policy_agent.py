@@ -13,7 +13,7 @@ from gymnasium import spaces
 from agents.data.demonstrations import DemonstrationData
 from agents.data.spaces import spaces_of
 from agents.policies.networks import set_weights, weights_of
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.provenance import training_record
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run
@@ -35,7 +35,7 @@ class PolicyAgent(ABC):
         ValueError: An unknown setting, a value out of range, or spaces that the agent cannot act in.
 
     Attributes:
-        takes_batches: True: ``predict`` acts on batches (:class:`agents.registry.TakesBatches`).
+        takes_batches: True: ``predict`` acts on batches (:class:`agents.spec.TakesBatches`).
         policy: Network, with ``predict`` as Stable-Baselines3 has it.
         training: Record of the training: settings, demonstrations, versions; None before.
     """

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.registry import AGENTS, find, spec_of
+from agents.registry import AGENTS, find
+from agents.spec import spec_of
 from agents.training.settings import AgentSettings, settings_of, settings_section
 from agents.types import Env, JsonObject
 from demos.collection.environment_versions import environment_versions
@@ -165,7 +166,7 @@ def trained_in(description: JsonObject) -> tuple[str, JsonObject]:
     """Return the id and the keywords of the first environment that a saved agent was trained in.
 
     Args:
-        description: See :func:`agents.registry.read_description`.
+        description: See :func:`agents.folders.read_description`.
 
     Raises:
         ValueError: See :func:`environments_of`.
@@ -177,7 +178,7 @@ def environments_of(description: JsonObject) -> list[tuple[str, JsonObject]]:
     """Return id and keywords of each environment that a saved agent was trained in; at least one.
 
     Args:
-        description: See :func:`agents.registry.read_description`.
+        description: See :func:`agents.folders.read_description`.
 
     Raises:
         ValueError: An environment is not recorded or not from lam_envs: a saved agent must not choose code to run.

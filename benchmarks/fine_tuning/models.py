@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import demos
-from agents.registry import TrainableAgent
+from agents.spec import TrainableAgent
 from agents.types import Env, JsonObject
 from benchmarks.fine_tuning.experiments import NEW_BATCHES, Experiment, Setting
 from benchmarks.runner.training import MeasuredRun

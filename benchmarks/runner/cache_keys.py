@@ -23,18 +23,9 @@ from gymnasium.envs.registration import EnvSpec
 
 import lam_envs
 from agents.deployment.adaptation.methods import adaptation_settings, adaptation_versions
+from agents.folders import EXPORTED_DESCRIPTION, EXPORTED_MODEL, is_exported, is_saved, read_description
 from agents.pretraining.methods import pretraining_settings, pretraining_versions
-from agents.registry import (
-    AGENTS,
-    ARCHIVE,
-    EXPORTED_DESCRIPTION,
-    EXPORTED_MODEL,
-    import_path_of,
-    is_exported,
-    is_remote,
-    is_saved,
-    read_description,
-)
+from agents.registry import AGENTS, ARCHIVE, import_path_of, is_remote
 from agents.training.provenance import PACKAGES, agent_versions, effective_settings
 from agents.training.saving.zoo import agent_path
 from agents.types import JsonObject, Keywords

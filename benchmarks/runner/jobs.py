@@ -26,7 +26,8 @@ import agents
 import demos
 from agents.evaluation.evaluation import evaluate
 from agents.pretraining.settings import ENCODER
-from agents.registry import ARCHIVE, AgentSpec, TrainableAgent, find
+from agents.registry import ARCHIVE, find
+from agents.spec import AgentSpec, TrainableAgent
 from agents.training.saving import archive
 from agents.training.saving.zoo import agent_path
 from benchmarks.runner.encoders import EncoderJob, read_stored, save_encoder

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast
 import gymnasium as gym
 import minari
 
-from agents.registry import TrainableAgent, spec_of
+from agents.spec import TrainableAgent, spec_of
 from agents.training.run import Run
 from agents.types import Action, Env, Info, JsonObject, Keywords, Observation, State
 from benchmarks.suite.suite import PeriodicEvaluation

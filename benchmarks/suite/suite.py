@@ -9,19 +9,12 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 import lam_envs
-from agents.registry import (
-    ARCHIVE,
-    AgentSpec,
-    TrainableAgent,
-    check_changed,
-    find,
-    is_saved,
-    read_description,
-    saved_names,
-    spec_of,
-)
+from agents.folders import is_saved, read_description
+from agents.registry import ARCHIVE, find, saved_names
+from agents.spec import AgentSpec, TrainableAgent, spec_of
 from agents.training.provenance import settings_type
 from agents.training.run import FIRST_SEED as PERIODIC_SEEDS
+from agents.training.saving.loading import check_changed
 from agents.training.saving.zoo import agent_path
 from agents.training.settings import checked_settings, read_settings, recorded_settings
 from agents.types import JsonObject, Keywords

@@ -17,7 +17,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agents.pretraining.settings import ENCODER, ENCODER_SETTINGS
-from agents.registry import AGENTS, find, spec_of
+from agents.registry import AGENTS, find
+from agents.spec import spec_of
 from agents.training.provenance import settings_type
 from agents.types import Keywords
 from benchmarks.suite.conditions import AS_TRAINED, Condition

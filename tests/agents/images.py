@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 import agents
-from agents.registry import TrainableAgent
+from agents.spec import TrainableAgent
 
 
 def check_that_actions_depend_on_images(agent: TrainableAgent, env: gym.Env[Any, Any], folder: Path) -> None:

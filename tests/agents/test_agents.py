@@ -16,7 +16,8 @@ import torch
 import agents
 import demos
 from agents.imitation.bc import BehaviorCloning
-from agents.registry import AGENTS, INSTALL_IMITATION, AgentSpec, spec_of
+from agents.registry import AGENTS, INSTALL_IMITATION
+from agents.spec import AgentSpec, spec_of
 from demos.collection.recording import Policy
 
 from ..conftest import Make

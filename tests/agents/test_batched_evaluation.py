@@ -12,7 +12,8 @@ import pytest
 
 import agents
 from agents.evaluation.evaluation import Evaluation
-from agents.registry import AGENTS, TakesBatches, find
+from agents.registry import AGENTS, find
+from agents.spec import TakesBatches
 from agents.training.policy_agent import PolicyAgent
 
 from ..conftest import Make

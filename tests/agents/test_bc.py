@@ -17,7 +17,8 @@ from agents.data.demonstrations import DemonstrationData, Transitions
 from agents.imitation.bc import BCPolicy, BCSettings, BehaviorCloning, SharedBCSettings
 from agents.policies.encoders.images import shifted_images
 from agents.policies.networks import MIN_LOG_STD, BoundedPolicy, ObservationEncoder, policy_keywords
-from agents.registry import AGENTS, find, spec_of
+from agents.registry import AGENTS, find
+from agents.spec import spec_of
 from agents.training import settings as settings_module
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.randomness import isolated_rng

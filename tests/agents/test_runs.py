@@ -20,7 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import agents
 import demos
-from agents.registry import find, spec_of
+from agents.registry import find
+from agents.spec import spec_of
 from agents.training.checkpoints import read_state, write_state
 from agents.training.randomness import isolated_rng
 from agents.training.run import CHECKPOINT, Run

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import agents
-from agents.registry import AGENTS, MONITOR, MONITOR_FIGURE
+from agents.folders import MONITOR, MONITOR_FIGURE
+from agents.registry import AGENTS
 from benchmarks.suite.suite import learns
 
 from ..conftest import Make

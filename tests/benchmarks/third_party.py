@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 import agents
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 
 
 class ZeroAgent:

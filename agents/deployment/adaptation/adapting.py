@@ -12,10 +12,11 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.deployment.adaptation.case import RESIDUAL, Case
 from agents.deployment.adaptation.check import Check, Successes, successes
 from agents.deployment.adaptation.methods import adaptation_settings, adaptation_versions, find_method
-from agents.registry import DESCRIPTION, load, read_description
+from agents.folders import DESCRIPTION, read_description
 from agents.training.policy_agent import PolicyAgent
 from agents.training.provenance import PACKAGES
 from agents.training.run import Run
+from agents.training.saving.loading import load
 from agents.training.saving.storage import WEIGHTS
 from agents.training.saving.zoo import sha256
 from agents.training.settings import check_budget, check_seed

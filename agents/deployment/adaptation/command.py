@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from agents.evaluation.evaluation import make_env
-from agents.registry import read_description
+from agents.folders import read_description
 from agents.training.arguments import (
     Device,
     EnvKeywords,

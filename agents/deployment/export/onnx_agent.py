@@ -12,9 +12,10 @@ import numpy as np
 from gymnasium import spaces
 
 from agents.data.spaces import brief, parts_of
+from agents.folders import EXPORTED_DESCRIPTION, EXPORTED_MODEL
 from agents.imitation.lam.language import NAME_MARK, parse
 from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN
-from agents.registry import EXPORTED_DESCRIPTION, EXPORTED_MODEL, AgentSpec
+from agents.spec import AgentSpec
 from agents.types import Array, Env, JsonObject, Memory, Observation, Start
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
 

@@ -16,7 +16,9 @@ from rich.progress import track
 from rich.table import Table
 
 from agents.deployment.pretrained.loading import pretrained_agents
-from agents.registry import TrainableAgent, find, is_saved, names, read_description
+from agents.folders import is_saved, read_description
+from agents.registry import find, names
+from agents.spec import TrainableAgent
 from agents.training.arguments import AllowPickle, SavedAgent
 from agents.training.provenance import environments_of
 from agents.training.saving.sources import AgentSource, find_source, load_source, make_trained_env, saved_source

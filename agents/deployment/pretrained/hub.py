@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.deployment.pretrained.card import CARD
-from agents.registry import DESCRIPTION, read_description, saved_names
+from agents.folders import DESCRIPTION, read_description
+from agents.registry import saved_names
 from agents.training.saving.storage import WEIGHTS, read_weights
 
 if TYPE_CHECKING:

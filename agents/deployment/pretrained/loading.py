@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.evaluation.evaluation import make_env
-from agents.registry import load, read_description
+from agents.folders import read_description
 from agents.training.provenance import environments_of
+from agents.training.saving.loading import load
 from agents.training.saving.zoo import checked_folder, published_names, zoo_folder
 from agents.types import Env
 

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from agents.deployment.pretrained.card import CARD, Result, model_card
 from agents.evaluation.evaluation import evaluate, make_env
-from agents.registry import DESCRIPTION, load, read_description
+from agents.folders import DESCRIPTION, read_description
 from agents.training.provenance import environments_of
+from agents.training.saving.loading import load
 from agents.training.saving.storage import WEIGHTS
 from agents.training.saving.zoo import CHECKSUMS, read_checksums, sha256
 

@@ -16,7 +16,7 @@ from agents.deployment.remote import API_KEY, PROTOCOL_VERSION
 from agents.deployment.remote.connection import Connection, check_address
 from agents.deployment.remote.messages import ArrayForm, pack, unpack
 from agents.deployment.remote.names import ObservationNames, read_names
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.types import Action, Array, Env, JsonObject, Memory, Observation, Start
 
 SECONDS = 60.0

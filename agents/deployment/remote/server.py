@@ -27,7 +27,7 @@ from agents.deployment.remote.agent import PROTOCOL
 from agents.deployment.remote.identity import VERSION
 from agents.deployment.remote.messages import pack, unpack
 from agents.deployment.remote.names import ObservationNames
-from agents.registry import (
+from agents.folders import (
     DESCRIPTION,
     EXPORTED_DESCRIPTION,
     EXPORTED_MODEL,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.evaluation.evaluation import make_env
-from agents.registry import read_description
+from agents.folders import read_description
 from agents.training.arguments import EnvId, EnvKeywords, SavedAgent
 from agents.training.saving.sources import saved_source
 from demos.commands import teleop as driving

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agents.registry import MONITOR
+from agents.folders import MONITOR
 from agents.types import JsonObject
 from demos.runtime.files import write_json
 

@@ -26,7 +26,7 @@ from agents.imitation.learners import (
     new_policy,
 )
 from agents.pretraining.settings import ENCODER_SETTINGS
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.loop import torch_device
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng

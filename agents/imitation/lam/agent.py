@@ -25,7 +25,7 @@ from agents.imitation.lam.sources import Source, read_sources
 from agents.policies.networks import weights_of
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.pretraining.settings import ENCODER
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.loop import TrainingLoop
 from agents.training.parallel import processes
 from agents.training.policy_agent import PolicyAgent

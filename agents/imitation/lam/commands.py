@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import demos
+from agents.folders import read_description
 from agents.imitation.lam.replay import REPLAY_SHARE
-from agents.registry import read_description
 from agents.training.arguments import (
     Demonstrations,
     Device,

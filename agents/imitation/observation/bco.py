@@ -17,7 +17,7 @@ from agents.imitation.observation.inverse_dynamics import (
     joined,
 )
 from agents.policies.random import RandomAgent
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.loop import LoopSettings
 from agents.training.randomness import isolated_rng
 from agents.training.run import Run

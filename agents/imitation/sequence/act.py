@@ -16,7 +16,7 @@ from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.heads.chunks import absolute_error, cross_entropy, huber_loss
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.policies.transformer import DecoderLayer, EncoderLayer
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.settings import Discount, NotNegative
 from agents.types import Space
 

@@ -14,7 +14,7 @@ from agents.policies.heads.categorical import Categorical, CategoricalHead
 from agents.policies.heads.chunks import masked_mean
 from agents.policies.heads.mixture import Mixture, MixtureHead
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.settings import Positive
 from agents.types import Space
 

@@ -14,7 +14,7 @@ from agents.imitation.sequence.settings import Depth, Horizon, SequenceSettings,
 from agents.policies.encoders.observations import EncoderSettings
 from agents.policies.heads.denoising import MAX_STEPS, PROCESSES, Denoiser, Objective, denoising_loss
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
-from agents.registry import AgentSpec
+from agents.spec import AgentSpec
 from agents.training.settings import Discount, Fraction
 from agents.types import Space
 

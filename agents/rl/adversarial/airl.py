@@ -9,9 +9,9 @@ from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.rewards.reward_nets import BasicShapedRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
-from agents.registry import AgentSpec
 from agents.rl.adversarial.settings import AdversarialSettings
 from agents.rl.adversarial.training import AdversarialAgent
+from agents.spec import AgentSpec
 
 
 class AIRLAgent(AdversarialAgent):

@@ -11,9 +11,9 @@ from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util.networks import RunningNorm
 
 from agents.data.demonstrations import DemonstrationData
-from agents.registry import AgentSpec
 from agents.rl.adversarial.settings import GAILSettings
 from agents.rl.adversarial.training import AdversarialAgent, ExpertTransitions
+from agents.spec import AgentSpec
 
 
 class GAILAgent(AdversarialAgent):

@@ -15,10 +15,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.data.sequences import concatenate
 from agents.policies.networks import policy_keywords
-from agents.registry import AgentSpec
 from agents.rl.dqfd.losses import double_q_targets, huber, large_margin, squared_weights, values_of, weighted_mean
 from agents.rl.dqfd.policy import DuelingPolicy, softmax_actions
 from agents.rl.dqfd.replay import Batch, PrioritizedReplayBuffer
+from agents.spec import AgentSpec
 from agents.training.policy_agent import PolicyAgent, require_discrete
 from agents.training.run import Run
 from agents.training.settings import (

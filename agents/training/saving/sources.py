@@ -14,20 +14,12 @@ from typing import Any
 import gymnasium as gym
 
 from agents.evaluation.evaluation import make_env
-from agents.registry import (
-    ARCHIVE,
-    DESCRIPTION,
-    EXPORTED_DESCRIPTION,
-    TrainableAgent,
-    is_exported,
-    is_remote,
-    is_saved,
-    load,
-    make,
-    read_description,
-)
+from agents.folders import DESCRIPTION, EXPORTED_DESCRIPTION, is_exported, is_saved, read_description
+from agents.registry import ARCHIVE, is_remote, make
+from agents.spec import TrainableAgent
 from agents.training.provenance import environments_of
 from agents.training.saving import archive
+from agents.training.saving.loading import load
 from agents.training.saving.zoo import agent_path, zoo_folder
 from agents.types import Env, JsonObject, Keywords
 from demos.collection.recording import Policy
@@ -157,7 +149,7 @@ def load_source(
         source: Source of the agent.
         env: Environment to act in.
         settings: Settings of an agent that is not saved; of a saved one, settings that may change after the training
-            (:func:`agents.registry.check_changed`); of an archive, see :func:`archive_settings`.
+            (:func:`agents.training.saving.loading.check_changed`); of an archive, see :func:`archive_settings`.
         allow_pickle: True allows archives, which can run code when they are loaded.
 
     Raises:

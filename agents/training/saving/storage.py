@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import lam_envs
 from agents.data.spaces import brief
-from agents.registry import DESCRIPTION, MONITOR, MONITOR_FIGURE, read_description
+from agents.folders import DESCRIPTION, MONITOR, MONITOR_FIGURE, read_description
 from agents.training.provenance import changed_task
 from agents.types import Env, JsonObject
 

@@ -19,7 +19,7 @@ from agents.deployment.adaptation.check import Check, Successes
 from agents.deployment.pretrained.card import Result, model_card
 from agents.deployment.pretrained.publishing import FILES, publish, rounded
 from agents.deployment.pretrained.recipes import RECIPES, Recipe, train
-from agents.registry import read_description
+from agents.folders import read_description
 from agents.training.provenance import outdated_parts
 from agents.training.saving import zoo as zoo_module
 from agents.training.saving.zoo import CHECKOUT, CHECKSUMS, read_checksums

@@ -16,7 +16,7 @@ from agents.data.demonstrations import DemonstrationData
 from agents.data.symmetry import _rotate as rotate
 from agents.data.symmetry import symmetry_of
 from agents.policies.actions import ActionCodec
-from agents.registry import TrainableAgent
+from agents.spec import TrainableAgent
 from agents.training.run import Run
 from demos.datasets.reading import episodes_of
 from demos.datasets.statistics import Statistics
