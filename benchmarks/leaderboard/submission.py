@@ -12,7 +12,6 @@ from agents.types import JsonObject
 from benchmarks.runner.results import DAMAGE, CellResult, cell_content, checksum_of, parse_cell
 from benchmarks.suite.fields import Items, SuiteModel, Text, problem_of
 from benchmarks.suite.suite import AgentEntry, Cell, Suite, SuiteName
-from demos.collection.human_demonstrator import HUMAN
 from demos.runtime.files import write_atomically
 
 FORMAT = "lam-envs submission"
@@ -124,16 +123,16 @@ def read_submission(path: Path) -> Submission:
     return submission
 
 
-def example_entry(suite: Suite, environment: str, *, taught: bool) -> AgentEntry | None:
+def example_entry(suite: Suite, environment: str, *, from_demonstrations: bool) -> AgentEntry | None:
     """Return the entry of a suite whose demonstrations and keywords a submitted agent gets; None without one.
 
     Args:
         suite: Suite of the submission.
         environment: Id of an environment.
-        taught: True for an agent that learns from demonstrations.
+        from_demonstrations: True for an agent that learns from demonstrations.
     """
     own = (entry for entry in suite.agents if environment in entry.environments)
-    return next((entry for entry in own if not taught or environment in entry.demonstrations), None)
+    return next((entry for entry in own if not from_demonstrations or environment in entry.demonstrations), None)
 
 
 def check_episodes(submission: Submission, suite: Suite) -> None:
@@ -151,10 +150,10 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
     """
     cells = [result.cell for result in submission.results]
     learned = any(cell.training_seed is not None for cell in cells)
-    taught = any(cell.demonstrations is not None for cell in cells)
+    from_demonstrations = any(cell.demonstrations is not None for cell in cells)
     for environment in dict.fromkeys(cell.environment for cell in cells):
         own = [cell for cell in cells if cell.environment == environment]
-        expected = _expected_cells(suite, environment, learned=learned, taught=taught)
+        expected = _expected_cells(suite, environment, learned=learned, from_demonstrations=from_demonstrations)
         evaluated = [_evaluated(cell) for cell in expected]
         for cell in own:
             if _evaluated(cell) not in evaluated:
@@ -173,41 +172,27 @@ def check_episodes(submission: Submission, suite: Suite) -> None:
             if cell not in map(_request, own):
                 missing = f"condition {cell.condition}"
                 missing += "" if cell.training_seed is None else f", training seed {cell.training_seed}"
-                missing += f", {_data(cell)}" if taught else ""
+                missing += f", {_data(cell)}" if from_demonstrations else ""
                 raise ValueError(
                     f"{submission.agent.name} has no result of {environment}, {missing}; "
                     f"expected all conditions, training seeds and datasets of {suite.name}"
                 )
 
 
-def _expected_cells(suite: Suite, environment: str, *, learned: bool, taught: bool) -> list[Cell]:
+def _expected_cells(suite: Suite, environment: str, *, learned: bool, from_demonstrations: bool) -> list[Cell]:
     """Return the cells of a submitted agent in an environment, without what only the agent determines.
 
     They follow from the suite alone, because reading a submission must not import its agent.
     """
-    example = example_entry(suite, environment, taught=taught)
+    example = example_entry(suite, environment, from_demonstrations=from_demonstrations)
     if example is None:
         return []
-    return [
-        Cell(
-            environment=environment,
-            **_BLANK,
-            training_seed=seed,
-            demonstrations=count,
-            demonstration_seed=None if count is None else suite.demonstration_seed,
-            demonstrator=demonstrator,
-            condition=condition,
-            changes=changes,
-            first_seed=suite.evaluation.first_seed,
-            episodes=suite.evaluation.episodes,
-            env=example.env,
-            training_env=example.training_env if learned else {},
-            motion=example.motion if demonstrator == HUMAN else None,
-        )
-        for count, demonstrator in (example.datasets(environment) if taught else [(None, None)])
-        for condition, changes in suite.conditions.items()
-        for seed in (suite.training_seeds if learned else (None,))
-    ]
+    return suite.cells_of(
+        example.model_copy(update={**_BLANK, "mixture": None, "pretraining": None, "adaptation": None}),
+        environment,
+        example.datasets(environment) if from_demonstrations else [(None, None)],
+        suite.training_seeds if learned else None,
+    )
 
 
 def _request(cell: Cell) -> Cell:

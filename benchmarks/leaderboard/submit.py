@@ -48,12 +48,12 @@ def suite_of_agent(
     except ValidationError as error:
         raise ValueError(problem_of(error)) from error
     trained = learns(agent)
-    taught = trained and needs_demonstrations(agent)
+    from_demonstrations = trained and needs_demonstrations(agent)
     if trained and not suite.training_seeds:
         raise ValueError(f"{agent} learns, and suite {suite.name} has no training seeds: submit a trained agent")
     entries = []
     for environment in environments or suite.environments:
-        example = example_entry(suite, environment, taught=taught)
+        example = example_entry(suite, environment, from_demonstrations=from_demonstrations)
         if environment not in suite.environments:
             raise ValueError(
                 f"suite {suite.name} has no environment {environment!r}; expected one of "
@@ -67,7 +67,7 @@ def suite_of_agent(
                 label=checked.label,
                 settings=checked.settings,
                 environments=(environment,),
-                demonstrations=example.demonstrations if taught else {},
+                demonstrations=example.demonstrations if from_demonstrations else {},
                 demonstrators=example.demonstrators,
                 env=example.env,
                 training_env=example.training_env if trained else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
@@ -237,6 +238,34 @@ class Suite(SuiteModel):
     def cells(self) -> list[Cell]:
         """Return all cells, those with a training first."""
         cells = [
+            cell
+            for entry in self.agents
+            for environment in entry.environments
+            for cell in self.cells_of(
+                entry,
+                environment,
+                entry.datasets(environment),
+                self._training_seeds(entry) if learns(entry.agent) else None,
+            )
+        ]
+        return sorted(cells, key=lambda cell: cell.training_seed is None)
+
+    def cells_of(
+        self,
+        entry: AgentEntry,
+        environment: str,
+        datasets: Sequence[tuple[int | None, str | None]],
+        training_seeds: Sequence[int] | None,
+    ) -> list[Cell]:
+        """Return the cells of an agent in an environment.
+
+        Args:
+            entry: The agent.
+            environment: Id of the environment.
+            datasets: Number of demonstrations and demonstrator of each training; (None, None) without.
+            training_seeds: Training seeds; None for an agent that does not learn.
+        """
+        return [
             Cell(
                 environment=environment,
                 agent=entry.agent,
@@ -251,20 +280,17 @@ class Suite(SuiteModel):
                 first_seed=self.evaluation.first_seed,
                 episodes=self.evaluation.episodes,
                 env=entry.env,
-                training_env=entry.training_env if learns(entry.agent) else {},
+                training_env={} if training_seeds is None else entry.training_env,
                 motion=entry.motion if demonstrator == HUMAN else None,
                 mixture=entry.mixture,
                 pretraining=entry.pretraining,
                 adaptation=entry.adaptation,
             )
-            for entry in self.agents
-            for environment in entry.environments
-            for count, demonstrator in entry.datasets(environment)
+            for count, demonstrator in datasets
             for condition, changes in self.conditions.items()
             if entry.adaptation is None or condition in (AS_TRAINED, entry.adaptation.condition)
-            for seed in (self._training_seeds(entry) if learns(entry.agent) else (None,))
+            for seed in ((None,) if training_seeds is None else training_seeds)
         ]
-        return sorted(cells, key=lambda cell: cell.training_seed is None)
 
     def _training_seeds(self, entry: AgentEntry) -> tuple[int, ...]:
         return self.training_seeds if entry.training_seeds is None else entry.training_seeds
