@@ -213,11 +213,9 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
     if isinstance(agent, RandomAgent):
         missing["function"] = missing["observation"] = f"agent {name} draws its actions, whatever it sees"
         return None
-    if _is_remote(agent):
-        missing["function"] = "the policy is remote: its network is on the server"
-        missing["observation"] = (
-            "the policy is remote: its memory on the server cannot be restored to an earlier step"
-        )
+    if spec_of(agent).has_hidden_memory:
+        missing["function"] = f"agent {name} remembers outside of this program, where its network is too"
+        missing["observation"] = f"agent {name} remembers outside of this program: no earlier step can be restored"
         return None
     function = function_of(agent)
     if function is None:
@@ -234,11 +232,6 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
         )
         return None
     return function
-
-
-def _is_remote(agent: Policy) -> bool:
-    """Return True for an agent of :mod:`agents.deployment.remote`, which this package must not import."""
-    return type(agent).__module__.startswith("agents.deployment.remote.")
 
 
 def _difference(function: PolicyFunction, trace: Trace) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -45,6 +46,8 @@ class RemoteAgent:
         FileNotFoundError: There is no such file of names.
         ValueError: An invalid address or setting, or an environment whose actions are neither Box nor Discrete.
     """
+
+    spec = AgentSpec("remote", needs_demonstrations=False, has_hidden_memory=True)
 
     def __init__(
         self,
@@ -202,4 +205,4 @@ def remote_spec(address: str) -> AgentSpec:
     Raises:
         ValueError: An invalid address.
     """
-    return AgentSpec("remote", needs_demonstrations=False, make=partial(RemoteAgent, check_address(address)))
+    return replace(RemoteAgent.spec, make=partial(RemoteAgent, check_address(address)))

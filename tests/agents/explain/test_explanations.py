@@ -209,8 +209,8 @@ def test_a_remote_policy_is_not_asked_for_other_observations(make: Make, tmp_pat
     agent = scrambled(name, env, settings)
     address = ours(PolicyServer(agent, env, metadata_of(agent.save(tmp_path / "agent"), env)))
     report = explain(agents.make(address, env), env, seed=0, methods=["pixels", "features"])
-    assert "its memory on the server" in reason(report, "pixels")
-    assert "its network is on the server" in reason(report, "features")
+    assert "no earlier step can be restored" in reason(report, "pixels")
+    assert "where its network is too" in reason(report, "features")
 
 
 class ReadsAndSees:
