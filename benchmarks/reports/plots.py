@@ -111,8 +111,10 @@ def success(table: Sequence[Row]) -> Figure:
     for row, name in zip(table, row_names, strict=True):
         panels.setdefault(row.environment, []).append((row, name))
     most = max(map(len, panels.values()))
-    figure, grid = _panels(len(panels), 0.7 + 0.27 * most)
     labels = short_names(list(dict.fromkeys(row_names)))
+    # Inches of a letter of the labels, and of bars with their rates.
+    width = 0.062 * max(map(len, labels.values())) + 2.0
+    figure, grid = _panels(len(panels), 0.7 + 0.27 * most, max(3.9, width))
     for axes, (environment, entries) in zip(grid, panels.items(), strict=True):
         positions = range(len(entries))
         rates = [row.success_rate for row, _ in entries]

@@ -88,6 +88,13 @@ def test_a_legend_of_long_names_stays_on_the_paper() -> None:
     assert 0 < legend.get_window_extent().width <= figure.bbox.width
 
 
+@pytest.mark.parametrize("suite", ["language", "generalist", "core"])
+def test_bars_have_room_beside_long_names(suite: str) -> None:
+    figure = plots.success(rows(published(suite)[1]))
+    figure.draw_without_rendering()
+    assert all(axes.get_window_extent().width / figure.dpi > 1.2 for axes in figure.axes if axes.axison)
+
+
 @pytest.mark.parametrize("label", ["bc", "dqfd", "gail", "dqn"])
 def test_every_published_curve_ends_with_its_training(label: str) -> None:
     found = [plots.learning_curve(one) for one in published("core")[1] if one.cell.label == label]
