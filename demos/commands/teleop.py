@@ -24,7 +24,7 @@ Port = Annotated[int, typer.Option(help="Port; 0 for any free one.")]
 Token = Annotated[bool, typer.Option("--token", help="Require a token on this machine, too.")]
 Seconds = Annotated[float, typer.Option(help="Maximum length of an episode, simulated seconds.")]
 RealTimeFactor = Annotated[float, typer.Option(help="Simulated time divided by wall time; 0.5 is half speed.")]
-Cameras = Annotated[str, typer.Option(help="Cameras of the live images; directions refer to the first.")]
+Cameras = Annotated[str, typer.Option(help="One or two cameras of the live images; directions refer to the first.")]
 ImageSize = Annotated[int, typer.Option(help="Width and height of a live image, pixels.")]
 KeepFailures = Annotated[bool, typer.Option(help="Allow keeping episodes that fail.")]
 EnvKeywords = Annotated[

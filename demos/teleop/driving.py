@@ -23,8 +23,8 @@ from demos.teleop.motion import Steering
 
 SUCCESS_STEPS = 10
 """Steps of lasting success, half a second, after which an episode ends by itself."""
-UNDO_STEPS = 20
-"""Steps that an undo takes back, one second."""
+REWIND_STEPS = 20
+"""Steps that a rewind takes back, one second."""
 POLL_SECONDS = 0.01
 """Time between two checks of a robot that stands still."""
 
@@ -72,7 +72,7 @@ class Attempt:
 
     def rewound(self) -> Attempt:
         """Return the attempt without its last second."""
-        driven = self.driven[: max(len(self.driven) - UNDO_STEPS, 0)]
+        driven = self.driven[: max(len(self.driven) - REWIND_STEPS, 0)]
         return Attempt(self.seed, driven, asked=[step for step in self.asked if step < len(driven)])
 
 
@@ -301,9 +301,9 @@ class Driving:
             self._watcher.notice("the robot has not moved yet", is_error=True)
         elif name == "discard":
             raise _Abandoned
-        elif name == "undo" and self.attempt.driven:
+        elif name == "rewind" and self.attempt.driven:
             raise _Rewound
-        elif name == "undo":
+        elif name == "rewind":
             self._watcher.notice("this is the start of the episode", is_error=True)
         elif not self._watcher.handle(command):
             self._watcher.notice(f"{name} is not possible while you control the robot", is_error=True)

@@ -11,9 +11,13 @@ from demos.runtime.web.messages import camera_names, one_of, parse_object, short
 
 GRIPPER = ("toggle", "open", "close")
 COMMANDS = (
-    "start", "skip", "finish", "keep", "discard", "undo", "pause", "resume", "take", "give"
+    "start", "skip", "finish", "keep", "discard", "rewind", "undo", "pause", "resume", "take", "give"
 )  # fmt: skip
-"""Commands without an argument."""
+"""Commands without an argument.
+
+``rewind`` takes back the last second of an episode, ``undo`` the last decision between episodes. Both have the same
+key: pressed twice, before the page shows the result of an undo, it does not rewind the episode that is back.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,9 @@ class Received:
     """Receipt of an image: the page is ready for the next one.
 
     Attributes:
-        frame: Number of the image.
         motion: Motion that the person asks for.
     """
 
-    frame: int
     motion: Motion
 
 
@@ -77,8 +79,10 @@ def parse(text: object) -> Motion | Received | Command:
     if kind == "motion":
         right, away, up, turn = (_fraction(message, name) for name in ("right", "away", "up", "turn"))
         motion = Motion(right, away, up, turn, _speed(message))
-        frame = message.get("frame")
-        return motion if frame is None else Received(whole_number(message, "frame"), motion)
+        if message.get("frame") is None:
+            return motion
+        whole_number(message, "frame")
+        return Received(motion)
     if kind == "gripper":
         return Command("gripper", one_of(message, "do", GRIPPER))
     if kind == "cameras":

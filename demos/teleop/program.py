@@ -51,7 +51,8 @@ def teleop(
     Raises:
         ValueError: The environment is unknown, or a setting is invalid.
         FileNotFoundError: The folder or a file of hand tracking is missing.
-        FileExistsError: A dataset of that id has other settings, or another process is recording it.
+        FileExistsError: A dataset of that id has other settings, an interrupted collection of that id left shards, or
+            another process is recording it.
         OSError: The address is in use.
     """
     env_id = env_id.removeprefix("lam_envs:")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import minari
 import numpy as np
 from filelock import FileLock, Timeout
@@ -17,18 +19,21 @@ import lam_envs
 from demos.collection.collect import LOCK_SECONDS, check_same
 from demos.collection.plan import Plan
 from demos.collection.recording import check_spaces
-from demos.datasets.data_file import DATA_FILE
+from demos.datasets.data_file import DATA_FILE, open_data
 from demos.datasets.episode import INTERVENTION, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset, load
 from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import DatasetWriter, check_replaceable, publish
+from demos.datasets.tree import tree_leaves
+from demos.datasets.writing import DatasetWriter, check_replaceable, publish, stored_parts
 from demos.runtime.types import Env, JsonObject
 
 DROPPED = "lam_envs_dropped"
 """Name in the metadata of the number of episodes that were not kept."""
 ASKED_STEPS, ASKED = "lam_envs_asked_steps", "lam_envs_asked"
 """Names in the metadata of the number of steps at which the policy asked the person, and of these steps by seed."""
+SPARE_BYTES = 2**24
+"""Free space beyond the size of the data that a change needs: for metadata, and for other programs meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class SavedEpisodes:
         overwrite: Replace a dataset of that id; by default its episodes stay, and more are added.
 
     Raises:
-        FileExistsError: The dataset has other settings or was changed, or another process writes it.
+        FileExistsError: The dataset has other settings or was changed, an interrupted collection of that id left
+            shards, or another process writes it.
         ValueError: The id is malformed, or the dataset is damaged.
 
     Attributes:
@@ -96,6 +102,8 @@ class SavedEpisodes:
         self.summaries: list[Summary] = []
         self._plan, self._env = plan, env
         self._partial = datasets_root(root) / ".partial" / self.id.replace("/", "__")
+        self._removed = self._partial.with_name(f"{self._partial.name}.removed")
+        self._aside: dict[str, Path] = {}  # file of each removed episode, by its digest
         self._dropped = 0
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{self._partial}.lock", timeout=LOCK_SECONDS)
@@ -110,8 +118,15 @@ class SavedEpisodes:
             raise
 
     def _open(self, *, overwrite: bool) -> None:
-        self._clean_up()
         check_replaceable(self.id, self.folder)
+        # Only a collection, which works in the same folder, writes its plan there.
+        if (self._partial / "plan.json").exists() and not overwrite:
+            raise FileExistsError(
+                f"an interrupted collection of {self.id} has shards in {self._partial}; run its command again, "
+                "choose another id, or overwrite it"
+            )
+        self._clean_up()
+        shutil.rmtree(self._removed, ignore_errors=True)
         if not self.folder.exists() or overwrite:
             return
         dataset = load(self.folder)
@@ -146,7 +161,7 @@ class SavedEpisodes:
         return next(iter(episodes_of(self.dataset(), [self._number(seed)])))
 
     def add(self, episode: Episode, thumbnail: bytes = b"", asked: Sequence[int] = ()) -> None:
-        """Add an episode.
+        """Add an episode. One that :meth:`remove` returned is stored as it was, with the same JPEG images.
 
         Args:
             episode: Episode to add.
@@ -171,6 +186,8 @@ class SavedEpisodes:
         number = self._number(seed)
         episode, summary = self.episode(seed), self.summaries[number]
         kept = [other for other in range(len(self.summaries)) if other != number]
+        if self._plan.jpeg and episode.digest is not None and episode.digest not in self._aside:
+            self._aside[episode.digest] = self._put_aside(number, episode)
         self._write(kept, [self.summaries[other] for other in kept])
         return episode, summary
 
@@ -186,6 +203,7 @@ class SavedEpisodes:
     def close(self) -> None:
         """Unlock the dataset."""
         self._clean_up()
+        shutil.rmtree(self._removed, ignore_errors=True)
         self._lock.release()
 
     def _clean_up(self) -> None:
@@ -210,19 +228,55 @@ class SavedEpisodes:
             if not summaries:
                 os.replace(self.folder, self._partial / "removed")
             else:
-                env = self._env
-                writer = DatasetWriter(
-                    self._partial / "data", env.observation_space, env.action_space, env.spec, jpeg=self._plan.jpeg
-                )
-                if kept:
-                    writer.copy(self.folder / DATA_FILE, kept)
-                if added is not None:
-                    writer.add(added)
-                writer.finish(self._metadata(summaries))
-                publish(writer.folder, self.folder, self._partial)
+                size = (self.folder / DATA_FILE).stat().st_size if kept else 0
+                with self._storing(size + (0 if added is None else _bytes_of(added))):
+                    self._write_data(kept, summaries, added)
             self.summaries = summaries
         finally:
             self._clean_up()
+
+    def _write_data(self, kept: list[int], summaries: list[Summary], added: Episode | None) -> None:
+        env = self._env
+        writer = DatasetWriter(
+            self._partial / "data", env.observation_space, env.action_space, env.spec, jpeg=self._plan.jpeg
+        )
+        if kept:
+            writer.copy(self.folder / DATA_FILE, kept)
+        # An episode that was driven further has no digest.
+        if added is not None and added.digest in self._aside:
+            writer.copy(self._aside[added.digest], [0])
+        elif added is not None:
+            writer.add(added)
+        writer.finish(self._metadata(summaries))
+        publish(writer.folder, self.folder, self._partial)
+
+    def _put_aside(self, number: int, episode: Episode) -> Path:
+        """Copy an episode as it is stored to a file: to encode its images a second time would change them."""
+        path = self._removed / f"{len(self._aside)}.hdf5"
+        with self._storing(_bytes_of(episode)):
+            self._removed.mkdir(exist_ok=True)
+            with open_data(self.folder / DATA_FILE) as origin, h5py.File(path, "w") as file:
+                origin.copy(f"episode_{number}", file, name="episode_0")
+        return path
+
+    @contextmanager
+    def _storing(self, size: int) -> Iterator[None]:
+        """Check that there is space for some bytes before they are written: HDF5 may crash on a full disk.
+
+        Raises:
+            OSError: There is not enough space, or h5py fails.
+        """
+        needed, free = size + SPARE_BYTES, shutil.disk_usage(self._partial.parent).free
+        if free < needed:
+            raise OSError(
+                errno.ENOSPC,
+                f"a change of {self.id} needs {needed / 1e6:.1f} MB on the disk of {self._partial.parent}, and "
+                f"{free / 1e6:.1f} MB are free; free some space, and try again",
+            )
+        try:
+            yield
+        except RuntimeError as error:
+            raise OSError(f"{self.id} could not be written; free some space, and try again: {error}") from error
 
     def _metadata(self, summaries: Sequence[Summary]) -> JsonObject:
         episodes = len(summaries)
@@ -238,6 +292,11 @@ class SavedEpisodes:
             DROPPED: self._dropped,
             **({ASKED_STEPS: sum(map(len, asked.values())), ASKED: asked} if asked else {}),
         }
+
+
+def _bytes_of(episode: Episode) -> int:
+    """Return the size of an episode in a file, without compression."""
+    return sum(np.asarray(values).nbytes for _, values in tree_leaves(stored_parts(episode)[1]))
 
 
 def _asked_of(dataset: minari.MinariDataset) -> dict[str, list[int]]:

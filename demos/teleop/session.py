@@ -188,7 +188,7 @@ class Session:
             ("ready", "undo"): self._take_back,
             ("review", "keep"): self._keep,
             ("review", "discard"): lambda: self._discard(self._attempt),
-            ("review", "undo"): self._rewind,
+            ("review", "rewind"): self._rewind,
         }
         handler = handlers.get((self._phase, command.name))
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from demos.collection.plan import COMMAND_LIMIT, TIME_LIMIT
 from demos.collection.recording import Policy
 from demos.runtime.types import Env, Keywords
+from demos.runtime.web.messages import MAX_CAMERAS
 from demos.teleop.asking import FailurePredictor
 from lam_envs.bullet.cameras import CAMERAS
 from lam_envs.bullet.simulation import CONTROL_HZ
@@ -29,7 +30,7 @@ class SessionSettings:
 
     Attributes:
         episodes: Number of episodes to record; the person may record more.
-        cameras: Names of the cameras of the live images.
+        cameras: Names of the one or two cameras of the live images.
         image_size: Width and height of a live image, pixels.
         real_time_factor: Simulated time per wall time: below 1 for slow motion.
         keep_failures: Allow to keep episodes that end without success.
@@ -45,9 +46,11 @@ class SessionSettings:
         """Check the settings.
 
         Raises:
-            ValueError: A camera is unknown, or a number is out of range.
+            ValueError: A camera is unknown, there are too many, or a number is out of range.
         """
         check_names("cameras", self.cameras, CAMERAS)
+        if len(self.cameras) > MAX_CAMERAS:
+            raise ValueError(f"cameras are {', '.join(self.cameras)}; expected at most {MAX_CAMERAS}, as on the page")
         if self.episodes < 1:
             raise ValueError(f"episodes is {self.episodes}; expected at least 1")
         if self.image_size not in IMAGE_SIZES:

@@ -34,7 +34,7 @@ class TalkSettings:
     Attributes:
         seed: Seed of the first scene; each further one has the next seed.
         max_steps: Steps after which the robot stops to follow an instruction.
-        cameras: Names of the cameras of the live images.
+        cameras: Names of the one or two cameras of the live images.
         image_size: Width and height of a live image, pixels.
         real_time_factor: Simulated time per wall time: below 1 for slow motion.
     """
@@ -49,7 +49,7 @@ class TalkSettings:
         """Check the settings.
 
         Raises:
-            ValueError: A camera is unknown, or a number is out of range.
+            ValueError: A camera is unknown, there are too many, or a number is out of range.
         """
         SessionSettings(cameras=self.cameras, image_size=self.image_size, real_time_factor=self.real_time_factor)
         if self.max_steps < 1:

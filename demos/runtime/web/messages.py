@@ -11,7 +11,8 @@ from lam_envs.bullet.cameras import CAMERAS
 
 MAX_MESSAGE_BYTES = 4096
 """Largest message of a page; the server closes the connection at a larger one."""
-MAX_CAMERAS = 4
+MAX_CAMERAS = 2
+"""Cameras whose images a page can show."""
 
 
 def parse_object(text: object) -> JsonObject:

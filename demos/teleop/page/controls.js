@@ -43,6 +43,7 @@ export class Controls {
 
   release() {
     this.pressed.clear();
+    this.gamepad = null;
     for (const axis of Object.keys(this.touch)) this.touch[axis] = 0;
     this.handlers.changed();
   }
@@ -102,7 +103,8 @@ export class Controls {
   motion() {
     const motion = { ...this.touch };
     for (const code of this.pressed) motion[AXES[code][0]] += AXES[code][1];
-    if (this.gamepad) {
+    // Nothing reads the gamepad while the page is hidden: its last values would last.
+    if (this.gamepad && !document.hidden) {
       const stick = (index) => { const value = this.gamepad.axes[index] || 0; return Math.abs(value) < DEAD_ZONE ? 0 : value; };
       motion.right += stick(0);
       motion.away -= stick(1);

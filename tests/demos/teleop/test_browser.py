@@ -118,6 +118,26 @@ def test_the_robot_stands_still_when_the_page_loses_the_keyboard_or_closes(tmp_p
         driver.wait("s.phase === 'ready'")
 
 
+@pytest.mark.slow
+def test_u_takes_back_a_kept_episode_and_then_its_last_second(tmp_path: Path, browser: Browser) -> None:
+    with program("LamReach-v0", "--root", tmp_path, "--keep-failures") as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait("s.phase === 'driving'")
+        browser.key("KeyQ", down=True)
+        driver.wait("s.step > 2")
+        browser.key("KeyQ", down=False)
+        for condition in ("s.phase === 'review'", "s.phase === 'ready' && s.recorded === 1"):
+            browser.press("Enter")
+            driver.wait(condition)
+        for condition in ("s.phase === 'review' && s.recorded === 0", "s.phase === 'driving' && s.step < 20"):
+            browser.press("KeyU")
+            driver.wait(condition)
+        assert browser.complaints == []
+
+
 COUNT_MOTIONS = """
 globalThis.motions = 0;
 const send = WebSocket.prototype.send;
@@ -192,6 +212,27 @@ def test_the_stick_of_a_gamepad_moves_the_arm_and_its_button_closes_the_gripper(
         click(0)
         driver.wait("s.gripper === 'closed' && s.features['gripper/width'][0] < 0.02")
         assert "Pad" in browser.evaluate("document.querySelector('#gamepad').textContent")
+        assert browser.complaints == []
+
+
+@pytest.mark.slow
+def test_the_stick_of_a_gamepad_moves_nothing_while_the_page_is_hidden(tmp_path: Path, browser: Browser) -> None:
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=GAMEPAD)
+    with program("LamPickPlace-v0", "--root", tmp_path) as running:
+        driver = KeyDriver(browser)
+        browser.open(running.url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait("s.phase === 'driving'")
+        browser.evaluate("pad.axes[0] = 1; 1")
+        driver.wait("s.step > 4 && teleop.motion.right === 1")
+        another = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        browser.call("Target.activateTarget", targetId=another)
+        assert browser.evaluate("document.hidden")
+        driver.wait("teleop.motion.right === 0")
+        step = driver.state()["step"]
+        browser.call("Target.closeTarget", targetId=another)
+        driver.wait(f"!document.hidden && teleop.motion.right === 1 && s.step > {step + 4}")
         assert browser.complaints == []
 
 

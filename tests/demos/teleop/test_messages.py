@@ -28,7 +28,7 @@ FIELDS = ("type", "right", "away", "up", "turn", "speed", "frame", "do", "names"
 def test_a_motion_is_clipped_to_its_range() -> None:
     parsed = parse('{"type": "motion", "right": 7, "away": -1e9, "up": 0.5, "speed": 3}')
     assert parsed == Motion(1.0, -1.0, 0.5, 0.0, 1.0)
-    assert parse('{"type": "motion", "frame": 4}') == Received(4, Motion())
+    assert parse('{"type": "motion", "frame": 4}') == Received(Motion())
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_a_motion_is_clipped_to_its_range() -> None:
         ('{"type": "cameras", "names": ["../../etc/passwd"]}', "expected one of front"),
         ('{"type": "cameras", "names": ["front", "front"]}', "different cameras"),
         ('{"type": "cameras", "names": {"front": 1}}', "different cameras"),
+        ('{"type": "cameras", "names": ["front", "side", "wrist"]}', "expected 1 to 2 different cameras"),
         ('{"type": "remove", "seed": "../0"}', "'seed' of a message is '../0'"),
         ('{"type": "remove", "seed": 1.5}', "'seed' of a message is 1.5"),
     ],

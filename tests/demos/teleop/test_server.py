@@ -20,7 +20,8 @@ from demos.collection.plan import Plan
 from demos.datasets.episode import INTERVENTION
 from demos.datasets.reading import episodes_of
 from demos.runtime.web.hub import MAX_IN_FLIGHT
-from demos.teleop.settings import Recording
+from demos.teleop.driving import REWIND_STEPS
+from demos.teleop.settings import Recording, SessionSettings
 from demos.teleop.view import time_limit
 from tests.demos.check.damage import check_here
 from tests.demos.teleop.client import Page, drive, get, page
@@ -53,7 +54,7 @@ def test_an_episode_is_driven_kept_taken_back_and_replayed(tmp_path: Path) -> No
         await opened.send("keep")
         await opened.until(lambda state: state["recorded"] == 1 and state["phase"] == "ready")
         await opened.reach()
-        await opened.send("undo")  # the last second again
+        await opened.send("rewind")
         await opened.until(lambda state: state["phase"] == "driving" and state["hold"] == "motion")
         opened.motion = {"up": 0.1}
         await opened.until(lambda state: state["phase"] == "review" or state["hold"] is None)
@@ -79,6 +80,30 @@ def test_an_episode_is_driven_kept_taken_back_and_replayed(tmp_path: Path) -> No
         assert not episode.truncations[:-1].any()
         assert episode.infos[INTERVENTION][1:].all()
     assert len({episode.seed for episode in episodes_of(dataset)}) == 2
+
+
+def test_an_undo_that_is_pressed_twice_does_not_rewind_the_episode(reach: Program) -> None:
+    async def play(opened: Page) -> None:
+        await opened.send("rewind")
+        await opened.noticed("rewind is not possible now")
+        await opened.reach()
+        await opened.send("keep")
+        await opened.until(lambda state: state["recorded"] == 1 and state["phase"] == "ready")
+        steps = opened.episodes[0]["steps"]
+        await opened.send("undo")
+        await opened.send("undo")  # before the page shows the result of the first
+        await opened.noticed("undo is not possible now")
+        state = await opened.until(lambda state: state["phase"] == "review")
+        assert state["step"] == steps
+        await opened.send("rewind")
+        state = await opened.until(lambda state: state["phase"] == "driving" and state["hold"] == "motion")
+        assert state["step"] == max(steps - REWIND_STEPS, 0)
+        await opened.send("undo")
+        await opened.noticed("undo is not possible while you control the robot")
+        await opened.send("discard")
+        await opened.until(lambda state: state["phase"] == "ready" and state["recorded"] == 0)
+
+    drive(reach.url, play)
 
 
 @pytest.mark.slow
@@ -320,6 +345,11 @@ def test_an_agent_is_watched_and_a_failing_policy_gives_the_robot_to_the_person(
         arguments = ("--env", "LamReach-v0", "--root", tmp_path, *QUICK)
         with program("broken:policy", *arguments, package="agents") as running:
             drive(running.url, play)
+
+
+def test_more_cameras_than_the_page_shows_are_refused() -> None:
+    with pytest.raises(ValueError, match="cameras are front, wrist, side; expected at most 2"):
+        SessionSettings(cameras=("front", "wrist", "side"))
 
 
 @pytest.mark.parametrize("given", [{}, {"chain": 5}, {"max_episode_steps": 1200, "chain": 2}])
