@@ -41,7 +41,8 @@ Recording = Annotated[Path, typer.Argument(help="File or folder of the recording
 HandName = Annotated[str | None, typer.Option("--hand", help="left or right; needed if the recording has both.")]
 TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the track, as inspect lists them.")]
 Fps = Annotated[
-    float | None, typer.Option(help="Frames per second, used if the recording does not specify them; by default 30.")
+    float | None,
+    typer.Option(help="Frames per second, in place of those of the recording; by default the recording's, or 30."),
 ]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
 Scale = Annotated[

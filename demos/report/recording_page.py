@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -65,7 +64,8 @@ def write_recording_page(
         events: Its grasp and release.
         dataset: Dataset of :func:`demos.collect` that imitates the recording.
         path: HTML file to write.
-        video: Frames of the video that the track is from; without them the page draws the hand.
+        video: Frames of the video that the track is from, with times as in the track; without them the page draws
+            the hand.
 
     Returns:
         The path.
@@ -85,7 +85,7 @@ def write_recording_page(
     content: JsonObject = {
         "times": np.round(track.times[::step] - track.times[0], 3).tolist(),
         "hands": _drawing(track)[::step],
-        "person": [] if video is None else [_jpeg(frame.image) for frame in islice(video, 0, None, step)],
+        "person": [] if video is None else _images_at(track.times[::step], video),
         "robot": robot,
         "person_events": [
             0.0,
@@ -105,6 +105,19 @@ def write_recording_page(
         "episode": "succeeded" if episode.success else "failed",
     }
     return write_atomically(Path(path), _page(content, dataset.id, facts))
+
+
+def _images_at(times: Floats, video: Iterable[VideoFrame]) -> list[str]:
+    """Return for each of the increasing times the image of the nearest video frame; nothing for an empty video."""
+    images: list[str] = []
+    last = None
+    for frame in video:
+        if last is not None:
+            # Times before the middle between two frames are nearer to the first one.
+            count = int(np.searchsorted(times, (last.time + frame.time) / 2)) - len(images)
+            images += [_jpeg(last.image)] * count if count > 0 else []
+        last = frame
+    return images if last is None else images + [_jpeg(last.image)] * (len(times) - len(images))
 
 
 def _robot_events(actions: Array, count: int, events: Events) -> list[int]:

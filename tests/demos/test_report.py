@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import imageio.v2 as imageio
 import minari
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from PIL import Image
 import demos
 from demos.collection.recording import record, replay_steps
 from demos.datasets.checksum import checksum
+from demos.human.video import frames_of
 from demos.report import clips, contents, report
+from demos.report.recording_page import _images_at
 from tests.browser import browsing
 
 SECTIONS = ("glance", "videos", "episodes", "coverage", "paths", "actions", "provenance")
@@ -62,6 +65,18 @@ def foreign(env: gym.Env[Any, Any], monkeypatch: pytest.MonkeyPatch, root: Path)
 def grasps(datasets: Any) -> minari.MinariDataset:
     root, ids = datasets
     return demos.load(ids["LamGrasp-v0"], root)
+
+
+def test_the_page_of_a_recording_shows_the_video_frame_that_is_nearest_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
+    with imageio.get_writer(path, fps=25, macro_block_size=2) as writer:
+        for shade in range(6):
+            writer.append_data(np.full((48, 64, 3), 40 * shade, dtype=np.uint8))
+    # A track of another rate, whose first frames have no hand, and which goes on after the video.
+    images = _images_at(np.array([0.05, 0.075, 0.083, 0.16, 9.0]), frames_of(path))
+    decoded = [Image.open(io.BytesIO(base64.b64decode(image.partition(",")[2]))) for image in images]
+    shades = [np.asarray(image).mean() for image in decoded]
+    assert shades == pytest.approx([40, 80, 80, 160, 200], abs=4)
 
 
 @pytest.mark.usefixtures("short_videos")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from demos.human.calibration.camera import Camera, frame_of_up
 from demos.human.events import Events
 from demos.human.signals import fill_gaps, low_pass, smooth, smoothness_of
-from demos.human.track import Floats, HandTrack
+from demos.human.track import GAP, Floats, HandTrack
 from demos.runtime.types import JsonObject
 
 FORMAT = "lam-envs hand motion 1"
@@ -28,6 +28,8 @@ MAX_SPEED = 100.0
 """Largest speed of an imitation, as a multiple of the person's."""
 MIN_SMOOTHNESS = 0.55
 """Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
+MAX_HIDDEN = 0.5
+"""Longest time between grasp and release in which the grip may be hidden, seconds: the path is straight there."""
 MIN_TRAVEL = 0.02
 """Smallest movement of a hand, and before the grasp of an approach, meters."""
 GRIP_HEIGHT = 0.02
@@ -64,7 +66,9 @@ class HandMotion:
         """Check the values."""
         count = len(self.points)
         if self.points.shape != (count, 3) or not 2 <= count <= MAX_SAMPLES or not np.isfinite(self.points).all():
-            raise ValueError(f"a motion of shape {self.points.shape}; expected (N, 3) finite numbers, N from 2 on")
+            raise ValueError(
+                f"a motion of shape {self.points.shape}; expected (N, 3) finite numbers, N from 2 to {MAX_SAMPLES}"
+            )
         if np.abs(self.points).max() > 1000:
             raise ValueError("positions of more than 1000 m; expected meters")
         if not 0 <= self.grasp < count or (self.release is not None and not self.grasp < self.release < count):
@@ -140,8 +144,8 @@ def make_motion(
         grip_height: Height of the grip above the table at grasp and release, meters; for images.
 
     Raises:
-        ValueError: An event or the calibration is missing, the calibration is of the other kind, or the recording is
-            not the motion of a hand.
+        ValueError: An event or the calibration is missing, the calibration is of the other kind, the hand is hidden
+            for long between grasp and release, or the recording is too long, or not the motion of a hand.
     """
     _check_calibration(track, camera, frame)
     if track.frame == "image" and not track.has_palm:
@@ -151,6 +155,7 @@ def make_motion(
         )
     if events.grasp is None:
         raise ValueError(f"no grasp found: {events.reason}")
+    _check_seen(track, events.grasp, events.release)
     start = max(events.grasp - LONGEST_APPROACH, float(track.times[0]))
     last = float(track.times[-1])
     end = last if events.release is None else min(events.release + LONGEST_RETREAT, last)
@@ -174,6 +179,12 @@ def make_motion(
     path = low_pass(track.times, path, BAND)
     start = _departure(track.times, path, start, events.grasp)
     times = np.arange(start, end + 0.5 / RATE, 1.0 / RATE)
+    if len(times) > MAX_SAMPLES:
+        raise ValueError(
+            f"the motion lasts {end - start:.0f} s, from {start:.2f} s to "
+            f"{'the end, as no release is known' if events.release is None else f'{end:.2f} s'}; expected at most "
+            f"{MAX_SAMPLES / RATE:.0f} s: give an earlier release (--release), or a later grasp (--grasp)"
+        )
     points = np.stack([np.interp(times, track.times, column) for column in path.T], axis=1)
     grasp = min(round((events.grasp - start) * RATE), len(points) - 2)
     release = None
@@ -199,6 +210,30 @@ def _check_calibration(track: HandTrack, camera: Camera | None, frame: npt.Array
         raise ValueError(
             "the recording is in pixels and the frame of its table is given; expected a camera, which defines the "
             "table: leave out --table, and give --camera"
+        )
+
+
+def _check_seen(track: HandTrack, grasp: float, release: float | None) -> None:
+    """Refuse a recording in which the grip is hidden for long between grasp and release.
+
+    Raises:
+        ValueError: It is.
+    """
+    known = np.isfinite(track.pinch).all(axis=1)
+    if track.frame == "image":
+        known &= np.isfinite(track.palm_size)
+    # A hand that holds on may leave the view at the end.
+    last = track.times[:0] if release is None else track.times[-1:]
+    edges = np.concatenate((track.times[:1], track.times[known], last))
+    starts = np.maximum(edges[:-1], grasp)
+    ends = edges[1:] if release is None else np.minimum(edges[1:], release)
+    long = ends - starts > max(MAX_HIDDEN, GAP / track.rate)
+    if long.any():
+        hidden = np.stack([edges[:-1], edges[1:]], axis=1)[long]
+        listed = ", ".join(f"{before:.2f} to {after:.2f} s" for before, after in hidden[:8])
+        raise ValueError(
+            f"between grasp and release the hand is hidden from {listed}; expected at most {MAX_HIDDEN} s at a time: "
+            "record again with the whole hand in view, or give other times (--grasp, --release)"
         )
 
 

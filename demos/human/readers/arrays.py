@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from demos.human.point_orders import POINT_ORDERS, reorder
+from demos.human.readers.key_points import is_normalized
 from demos.human.readers.reader import MAX_TEXT_BYTES, ReadOptions, Recording, parse_table, read_npy
 from demos.human.track import HANDS, MAX_FRAMES, Floats, Hand, HandTrack, make_track
 
@@ -38,7 +40,7 @@ class NpyReader:
 
 
 class NpzReader:
-    """NPZ file with an array of points: under a common name, as the only one, or ``left`` and ``right``."""
+    """NPZ file with an array of points: under the name of a hand, under a common name, or as the only one."""
 
     name = "NPZ arrays"
 
@@ -49,28 +51,49 @@ class NpzReader:
     def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
         """See :class:`Reader`."""
         names = recording.array_names
-        by_hand = {hand: name for name in names for hand in HANDS if name.lower().startswith(hand)}
-        single = next((name for name in names if name.lower() in POINT_NAMES), names[0] if len(names) == 1 else None)
-        wanted = {options.hand: single} if single is not None else by_hand
-        if not wanted:
+        wanted: dict[Hand | None, str] = {hand: name for hand in HANDS for name in names if _is_of(name, hand)}
+        if wanted and options.hand not in (None, *wanted):
             recording.fail(
                 "",
-                f"the arrays {', '.join(names)[:120]}; expected one of {', '.join(POINT_NAMES)}, or left and right",
+                f"the file has only the array {', '.join(wanted.values())}, and --hand is {options.hand}; expected "
+                "the same hand: leave out --hand, or rename the array",
             )
-        extra = [name for name in names if name.lower() in (*TIME_NAMES, *CONFIDENCE_NAMES, "fps")]
-        arrays = recording.arrays([*dict.fromkeys([*(name for name in wanted.values() if name), *extra])])
-        times = next((array for name, array in arrays.items() if name.lower() in TIME_NAMES), None)
-        certain = next((array for name, array in arrays.items() if name.lower() in CONFIDENCE_NAMES), None)
+        if not wanted:
+            single = [name for name in names if name.lower() in POINT_NAMES or len(names) == 1]
+            if not single:
+                recording.fail(
+                    "",
+                    f"the arrays {', '.join(names)[:120]}; expected one of {', '.join(POINT_NAMES)}, or the same "
+                    "names after left_ and right_",
+                )
+            wanted = {options.hand: single[0]}
+        certainties = [f"{prefix}{name}" for prefix in ("", "left_", "right_") for name in CONFIDENCE_NAMES]
+        extra = [name for name in names if name.lower() in (*TIME_NAMES, *certainties, "fps")]
+        arrays = recording.arrays([*dict.fromkeys([*wanted.values(), *extra])])
+        times = _named(arrays, TIME_NAMES)
         fps = float(arrays["fps"].ravel()[0]) if "fps" in arrays and arrays["fps"].size else None
         tracks = []
         for hand, name in wanted.items():
             with recording.checking(f"array {name}"):
+                certain = _named(arrays, [*(f"{hand}_{each}" for each in CONFIDENCE_NAMES), *CONFIDENCE_NAMES])
                 tracks.append(
                     make_hand(
-                        recording, arrays[str(name)], options, "NPZ", times=times, certain=certain, fps=fps, hand=hand
+                        recording, arrays[name], options, "NPZ", times=times, certain=certain, fps=fps, hand=hand
                     )
                 )
         return tracks
+
+
+def _is_of(name: str, hand: Hand) -> bool:
+    """Return True for ``left``, ``left_hand``, ``left_points``, ``left_hand_points`` and the like."""
+    rest = name.lower().removeprefix(hand).removeprefix("_hand").removeprefix("_")
+    return name.lower().startswith(hand) and rest in ("", *POINT_NAMES)
+
+
+def _named(arrays: dict[str, npt.NDArray[Any]], known: Sequence[str]) -> npt.NDArray[Any] | None:
+    """Return the array with the first of some names in lower case; None if there is none."""
+    by_name = {name.lower(): array for name, array in arrays.items()}
+    return next((by_name[name] for name in known if name in by_name), None)
 
 
 class CsvReader:
@@ -106,6 +129,12 @@ class CsvReader:
         times = None
         if len(titles) not in COLUMNS:
             first = not has_header or titles[0].strip().lower() in TIME_NAMES
+            if not first and titles[-1].strip().lower() not in TIME_NAMES:
+                recording.fail(
+                    "line 1",
+                    f"{len(titles)} columns from {titles[0][:40]!r} to {titles[-1][:40]!r}; expected the time in the "
+                    f"first or the last one, named {', '.join(TIME_NAMES)}: rename the column, or remove it",
+                )
             times = table[:, 0 if first else -1]
             table = table[:, 1:] if first else table[:, :-1]
         with recording.checking("table"):
@@ -156,16 +185,23 @@ def make_hand(
     hand = hand or options.hand
     if hand is None:
         recording.fail("", "the file does not specify which hand it is; give it (--hand right)")
-    largest = float(np.nanmax(np.abs(points))) if np.isfinite(points).any() else 0.0
-    is_image = points.shape[2] == 2 or (largest > FARTHEST and options.unit is None)
-    if is_image and largest <= 1.0:
-        if options.image_size is None:
-            recording.fail("", "normalized coordinates; give the size of the images (--image-size 1280x720)")
-        points = points * np.array([*options.image_size, options.image_size[0]][: points.shape[2]], dtype=np.float64)
-    elif not is_image:
-        points = points * (options.unit or 1.0)
     # Zeros stand for missing points in most of these files.
     points[(points == 0).all(axis=2)] = np.nan
+    largest = np.abs(points).max(axis=(1, 2), where=np.isfinite(points), initial=0.0)
+    largest = largest[largest > 0] if largest.any() else largest
+    is_image = points.shape[2] == 2 or (float(np.median(largest)) > FARTHEST and options.unit is None)
+    if not is_image and options.image_size is not None:
+        recording.fail(
+            "",
+            f"points with x, y and z up to {np.median(largest):.2g}, which are in meters, and --image-size is given; "
+            "expected it only for points in images: leave it out, or save x and y of normalized points alone",
+        )
+    if is_image and is_normalized(largest):
+        if options.image_size is None:
+            recording.fail("", "normalized coordinates; give the size of the images (--image-size 1280x720)")
+        points = points * np.array(options.image_size, dtype=np.float64)
+    elif not is_image:
+        points = points * (options.unit or 1.0)
     timed = times is not None and options.fps is None
     seconds = np.asarray(times, dtype=np.float64) if timed else options.frame_times(len(points), fps)
     return make_track(

@@ -19,6 +19,8 @@ has fewer."""
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
 UNITS = (1.0, 0.01, 0.001, 0.0254)
 """Lengths of a unit, meters: the format does not say, a forearm's or a hand's length does."""
+UNIT_TOLERANCE = 1.4
+"""Largest ratio of a forearm's length to ``FOREARM`` with a unit of ``UNITS``."""
 FOREARM = 0.26
 """Length of a forearm, meters; a hand is 0.19, wrist to middle finger's tip."""
 
@@ -64,7 +66,7 @@ class BvhReader:
                 f"line {header.first_line}", f"{len(table)} complete frames; the header has {header.frames}"
             )
         positions = _positions(header.joints, table)
-        unit = options.unit or _unit(header.joints)
+        unit, assumed = (options.unit, "") if options.unit else _unit(header.joints)
         times = options.frame_times(len(table), 1.0 / header.period)
         result = []
         for hand in HANDS:
@@ -82,7 +84,7 @@ class BvhReader:
                         "world",
                         hand,
                         up=(0.0, 1.0, 0.0),
-                        source=f"BVH, unit {unit:g} m",
+                        source=f"BVH, unit {unit:g} m{assumed}",
                     )
                 )
         if not result:
@@ -232,8 +234,8 @@ def _descends(joints: list[Joint], index: int, ancestor: int) -> bool:
     return False
 
 
-def _unit(joints: list[Joint]) -> float:
-    """Return the length of a unit for which forearms have the length of a person's."""
+def _unit(joints: list[Joint]) -> tuple[float, str]:
+    """Return the length of a unit for which forearms have the length of a person's, and " assumed" if none fits."""
     lengths = []
     for hand in HANDS:
         wrist = _hand_joints(joints, hand).get(0)
@@ -245,5 +247,9 @@ def _unit(joints: list[Joint]) -> float:
                 wrist = joints[wrist].parent
         lengths += [max(bones)] if bones and max(bones) > 0 else []
     if not lengths:
-        return 1.0
-    return min(UNITS, key=lambda unit: abs(math.log(max(lengths) * unit / FOREARM)))
+        return 1.0, " assumed"
+    length = max(lengths)
+    unit = min(UNITS, key=lambda unit: abs(math.log(length * unit / FOREARM)))
+    if abs(math.log(length * unit / FOREARM)) <= math.log(UNIT_TOLERANCE):
+        return unit, ""
+    return float(f"{FOREARM / length:.3g}"), " assumed"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demos.human.readers.reader import ReadOptions, Recording, RecordingError, floats, parse_json
+from demos.human.readers.reader import DEFAULT_FPS, ReadOptions, Recording, RecordingError, floats, parse_json
 from demos.human.track import HANDS, MAX_FRAMES, POINTS, Floats, Hand, HandTrack, make_track
 
 KEYPOINTS = "_keypoints.json"
@@ -19,6 +19,8 @@ MAX_PEOPLE = 100
 """Most people of a frame."""
 LARGEST_NORMALIZED = 2.0
 """Largest normalized coordinate: hands may reach out of the image."""
+MIN_RATE = 2.0
+"""Smallest number of frames per second: numbers with gaps that give fewer are times, such as milliseconds."""
 MIN_BELOW_ZERO = 0.1
 """Smallest coordinate below zero that shows the scale -1..1: smaller ones may be points outside of the image."""
 LARGEST_STEP = 0.25
@@ -224,8 +226,18 @@ def _tracks(
 ) -> list[HandTrack]:
     """Return the tracks of the hands of all people."""
     numbers = sorted(frames)
-    if len(numbers) < 2 or numbers[-1] - numbers[0] >= MAX_FRAMES:
+    if len(numbers) < 2:
         recording.fail("", f"{len(numbers)} frames; expected 2 to {MAX_FRAMES:,}")
+    fps = options.fps or DEFAULT_FPS
+    step = float(np.median(np.diff(numbers)))
+    span = numbers[-1] - numbers[0]
+    if (step > 1 and fps / step < MIN_RATE) or span >= MAX_FRAMES * max(fps / DEFAULT_FPS, 1.0):
+        recording.fail(
+            "",
+            f"the frames have the numbers {numbers[0]} to {numbers[-1]}, in steps of {step:.0f}, which take "
+            f"{span / fps:.4g} s at {fps:g} frames per second; expected numbers of frames. If they are milliseconds, "
+            "give --fps 1000; otherwise name the files or images by the numbers of their frames",
+        )
     tracks = _follow(frames, numbers)
     listed = [person.points[hand] for track in tracks for person in track.frames.values() for hand in HANDS]
     if not any((points[:, 2] > 0).any() for points in listed):
@@ -233,7 +245,7 @@ def _tracks(
     name = options.scale or _scale_of(recording, [person for people in frames.values() for person in people])
     offset, scale = _to_pixels(recording, name, options)
     note = "" if options.scale or name == "pixels" else f", scale {name} assumed"
-    times = (np.array(numbers, dtype=np.float64) - numbers[0]) / (options.fps or 30.0)
+    times = (np.array(numbers, dtype=np.float64) - numbers[0]) / fps
     result = []
     for rank, track in enumerate(tracks):
         for hand in HANDS:
@@ -257,11 +269,21 @@ def _tracks(
     return result
 
 
+def is_normalized(largest: Floats) -> bool:
+    """Return True if coordinates are fractions of the size of the images, and no pixels.
+
+    Args:
+        largest: Largest absolute coordinate of each frame or person, NaN if none is seen. Their median counts: a few
+            points may be far out of the image.
+    """
+    return float(np.nanmedian(largest)) <= LARGEST_NORMALIZED
+
+
 def _scale_of(recording: Recording, people: list[Person]) -> str:
     """Return the scale of all points of all people: hands alone may all be in one quadrant of the image."""
     lowest = float(np.nanmin([person.lowest for person in people]))
     highest = float(np.nanmax([person.highest for person in people]))
-    if max(highest, -lowest) > LARGEST_NORMALIZED:
+    if not is_normalized(np.array([max(person.highest, -person.lowest) for person in people])):
         return "pixels"
     if -MIN_BELOW_ZERO < lowest < 0:
         recording.fail("", f"normalized coordinates from {lowest:.2g} to {highest:.2g}; give --scale 0..1 or -1..1")

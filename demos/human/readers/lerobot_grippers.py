@@ -10,7 +10,7 @@ import numpy as np
 
 from demos.human.readers.grippers import MAX_EPISODES, gripper_track
 from demos.human.readers.reader import MAX_BYTES, ReadOptions, Recording
-from demos.human.track import MAX_FRAMES, Floats, HandTrack
+from demos.human.track import HANDS, MAX_FRAMES, Floats, Hand, HandTrack
 
 LARGEST_WIDTH = 0.2
 """Largest opening of a gripper, meters: larger numbers are no meters."""
@@ -18,8 +18,20 @@ RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 100.0), (0.0, 255.0), (0.0, 1000.0))
 """Ranges in which robots report the opening without a unit; the first that fits is taken."""
 TOLERANCE = 0.1
 """Excess of numbers over their range, as a fraction of it."""
+CHANGES = "delta|vel|rel"
+"""Pattern of the names of changes and velocities, which are no positions."""
 OPENING = 0.08
 """Opening of a gripper that reports no meters, meters; events depend on its changes alone."""
+
+
+class Gripper(NamedTuple):
+    """Columns of a gripper in a feature."""
+
+    hand: Hand
+    position: list[int]
+    """Indices of x, y and z."""
+    opening: int | None
+    """Index of the opening; None if there is none."""
 
 
 class Opening(NamedTuple):
@@ -80,7 +92,7 @@ class LeRobotReader:
             if not isinstance(info, dict) or not isinstance(info.get("features"), dict):
                 raise ValueError("expected an object with features")
             fps = float(info["fps"])
-            column, indices, gripper = _gripper_columns(info["features"])
+            column, grippers = _grippers(info["features"], options.hand or "right")
         root = recording.path.resolve()
         files = sorted((root / "data").rglob("*.parquet"))[:MAX_EPISODES]
         episodes: dict[int, list[Floats]] = {}
@@ -92,28 +104,36 @@ class LeRobotReader:
                 episodes.setdefault(episode, []).append(rows)
         if not episodes:
             recording.fail("data", "no parquet file with frames")
-        with recording.checking(column):
-            opening = None
-            if gripper is not None:
-                numbers = np.concatenate([rows[:, gripper] for parts in episodes.values() for rows in parts])
-                opening = opening_of(numbers, high_is_closed=options.high_is_closed)
+        name = f"LeRobot {column}{', positions assumed' if column.startswith('action') else ''}"
         tracks = []
-        for episode, parts in sorted(episodes.items())[:MAX_EPISODES]:
-            with recording.checking(f"episode {episode}"):
-                rows = np.concatenate(parts)
-                widths = np.zeros(len(rows)) if opening is None else opening.widths(rows[:, gripper])
-                times = options.frame_times(len(rows), fps)
-                source = f"LeRobot {column}, episode {episode}{'' if opening is None else opening.note}"
-                tracks.append(gripper_track(times, rows[:, indices] * (options.unit or 1.0), widths, None, source))
+        for hand, position, index in grippers:
+            with recording.checking(column):
+                opening = None
+                if index is not None:
+                    numbers = np.concatenate([rows[:, index] for parts in episodes.values() for rows in parts])
+                    opening = opening_of(numbers, high_is_closed=options.high_is_closed)
+            for episode, parts in sorted(episodes.items())[:MAX_EPISODES]:
+                with recording.checking(f"episode {episode}"):
+                    rows = np.concatenate(parts)
+                    widths = np.zeros(len(rows)) if opening is None else opening.widths(rows[:, index])
+                    times = options.frame_times(len(rows), fps)
+                    source = f"{name}, episode {episode}{'' if opening is None else opening.note}"
+                    points = rows[:, position] * (options.unit or 1.0)
+                    tracks.append(gripper_track(times, points, widths, None, source, hand=hand))
         return tracks
 
 
-def _gripper_columns(features: dict[str, Any]) -> tuple[str, list[int], int | None]:
-    """Return the feature with a gripper's position, the indices of x, y and z, and that of the opening.
+def _grippers(features: dict[str, Any], hand: Hand) -> tuple[str, list[Gripper]]:
+    """Return the feature with the positions of grippers, and the gripper of each hand.
+
+    Args:
+        features: Features of the dataset.
+        hand: Hand of a gripper whose name has none.
 
     Raises:
         ValueError: There is none.
     """
+    changes = ""
     for feature in ("observation.state", "action", *sorted(features)):
         names = features.get(feature, {}).get("names") if isinstance(features.get(feature), dict) else None
         if isinstance(names, dict):
@@ -121,13 +141,39 @@ def _gripper_columns(features: dict[str, Any]) -> tuple[str, list[int], int | No
         if not isinstance(names, list):
             continue
         plain = [str(name).lower() for name in names]
-        found = [
-            [index for index, name in enumerate(plain) if re.fullmatch(rf"(.*[ /._])?{axis}", name)] for axis in "xyz"
+        matches = [re.fullmatch(r"(|.*[ /._])x", name) for name in plain]
+        prefixes = [match[1] for match in matches if match and {f"{match[1]}y", f"{match[1]}z"} <= {*plain}]
+        positions = [prefix for prefix in prefixes if not re.search(CHANGES, f"{feature.lower()}.{prefix}")]
+        if positions:
+            return feature, _by_hand(plain, positions, hand)
+        if prefixes:
+            changes = changes or f": {feature} has only {prefixes[0]}x, a change or a velocity"
+    raise ValueError(
+        f"no feature has the names x, y and z of a gripper's position{changes}; joint angles or changes alone do not "
+        "suffice"
+    )
+
+
+def _by_hand(names: list[str], prefixes: list[str], default: Hand) -> list[Gripper]:
+    """Return the gripper of each hand of a feature; one gripper if the first position is of no hand."""
+    # The first position of each hand, as the last one in the reverse order.
+    sides = {hand: prefix for hand in HANDS for prefix in reversed(prefixes) if hand in prefix}
+    if prefixes[0] not in sides.values():
+        sides = {default: prefixes[0]}
+    grippers = []
+    for hand, prefix in sides.items():
+        position = [names.index(f"{prefix}{axis}") for axis in "xyz"]
+        others = [other for other in HANDS if other != hand and hand in prefix]
+        openings = [
+            index
+            for index, name in enumerate(names)
+            if index not in position
+            and re.search("width|gripper", name)
+            and not re.search("|".join([CHANGES, *others]), name)
         ]
-        if all(found):
-            width = next((i for i, name in enumerate(plain) if re.search("gripper.*width|width|gripper", name)), None)
-            return feature, [indices[0] for indices in found], width
-    raise ValueError("no feature has the names x, y and z of a gripper's position; joint angles alone do not suffice")
+        opening = next((i for i in openings if names[i].startswith(prefix)), openings[0] if openings else None)
+        grippers.append(Gripper(hand, position, opening))
+    return grippers
 
 
 def _parquet_rows(recording: Recording, place: str, file: Path, column: str) -> dict[int, Floats]:

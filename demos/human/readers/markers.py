@@ -38,6 +38,8 @@ WHOLE_OBJECT_WORDS = ("obj", "can", "tool", "item", "load", "bloc", "balle", "ta
 """Words that must be whole, since others contain them."""
 BODY_MARKERS, BODY_HEIGHT = 10, 1.0
 """Fewest markers and smallest extent, meters, of a standing person."""
+UP_ASSUMED = ", up not in the file and assumed (--up)"
+"""Words about the direction up for the description of the source."""
 SAME_BODY = 0.02
 """Largest standard deviation of the distance of two markers of one body, meters."""
 
@@ -88,7 +90,7 @@ class C3dReader:
         times = options.frame_times(len(positions), rate)
         scale = _unit(recording, unit or "mm", options)
         up = _up(screen) if screen else _up_of_body(positions * scale)
-        form = "C3D" if screen else "C3D, up not in the file and assumed (--up)"
+        form = "C3D" if screen else f"C3D{UP_ASSUMED}"
         return _tracks(recording, labels, times, positions, scale, up, form, options)
 
 
@@ -105,8 +107,8 @@ def _up(axis: str) -> Vector:
     return (vector[0], vector[1], vector[2])
 
 
-def _up_of_body(positions: Floats) -> Vector:
-    """Return the direction up from the markers of a standing person: the longest direction; z if there is none."""
+def _up_of_body(positions: Floats, default: str = "Z") -> Vector:
+    """Return the direction up from the markers of a standing person, the longest direction, or else the default."""
     if positions.shape[1] >= BODY_MARKERS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -114,7 +116,7 @@ def _up_of_body(positions: Floats) -> Vector:
         order = np.argsort(extents)
         if extents[order[-1]] >= BODY_HEIGHT and extents[order[-1]] >= 1.4 * extents[order[-2]]:
             return _up("XYZ"[int(order[-1])])
-    return _up("Z")
+    return _up(default)
 
 
 class TrcReader:
@@ -145,7 +147,9 @@ class TrcReader:
         times = table[:, 1] - table[0, 1] if options.fps is None else options.frame_times(len(table))
         positions = table[:, 2:].reshape(len(table), count, 3)
         unit = _unit(recording, header.get("Units", "mm").lower(), options)
-        return _tracks(recording, labels, times, positions, unit, (0.0, 1.0, 0.0), "TRC", options)
+        # The format does not say; OpenSim's files have y up.
+        up = _up_of_body(positions * unit, "Y")
+        return _tracks(recording, labels, times, positions, unit, up, f"TRC{UP_ASSUMED}", options)
 
 
 def _unit(recording: Recording, name: str, options: ReadOptions) -> float:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import demos
-from benchmarks.recordings.synthetic import carry_box, motion_capture
+from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
 from demos.human.events import Events
 from demos.human.motion.hand_motion import HandMotion, make_motion, motion_of_json
 from demos.human.policy import HumanPolicy, failure_of
-from demos.human.track import Floats
+from demos.human.track import Floats, make_track
 from tests.demos.check.damage import check_here
 
 
@@ -107,6 +107,42 @@ def test_frames_out_of_order_and_random_walks_are_refused() -> None:
         for control in (shuffled, walking):
             with pytest.raises(ValueError, match="not the motion of a hand"):
                 make_motion(control, events)
+
+
+@pytest.mark.parametrize("view", ["metric", "images", "palm"])
+def test_a_carry_that_is_hidden_for_long_is_refused(view: str) -> None:
+    scene = carry_box(np.random.default_rng(5))
+    camera = None if view == "metric" else front_camera()
+    track = motion_capture(scene) if camera is None else seen_by(camera, scene, np.random.default_rng(5), missing=0.0)
+    events = Events(scene.grasp, scene.release, "given")
+
+    def hidden(start: float, end: float) -> HandMotion:
+        points = track.points.copy()
+        # The palm alone gives the depth in images.
+        points[(track.times > start) & (track.times < end), 0 if view == "palm" else slice(None)] = np.nan
+        shown = make_track(track.times, points, track.frame, "right", up=track.up, image_size=track.image_size)
+        return make_motion(shown, events, camera=camera)
+
+    assert len(hidden(scene.grasp + 0.2, scene.grasp + 0.6).points) > 20
+    assert len(hidden(scene.release + 0.1, scene.release + 0.8).points) > 20
+    with pytest.raises(ValueError, match=r"the hand is hidden from \d\.\d\d to \d\.\d\d s; expected at most 0\.5 s"):
+        hidden(scene.grasp + 0.1, scene.grasp + 0.75)
+    with pytest.raises(ValueError, match=rf"is hidden from \d\.\d\d to {track.times[-1]:.2f} s"):
+        hidden(scene.release - 0.6, 99.0)
+
+
+def test_a_motion_that_is_too_long_names_its_limit_and_the_release() -> None:
+    track = motion_capture(carry_box(np.random.default_rng(5)))
+    rest = track.times[-1] + np.arange(1, 3001) / 5.0
+    long = make_track(
+        np.concatenate([track.times, rest]),
+        np.concatenate([track.points, np.repeat(track.points[-1:], len(rest), axis=0)]),
+        "world", "right", up=track.up,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"lasts 60\d s, .* no release is known; expected at most 300 s.*--release"):
+        make_motion(long, Events(2.0, None, "given"))
+    with pytest.raises(ValueError, match=r"shape \(6001, 3\); expected .* N from 2 to 6000"):
+        HandMotion(np.zeros((6001, 3)), 0, None)
 
 
 def test_a_box_that_is_lifted_and_put_down_again_shrinks_to_the_workspace() -> None:

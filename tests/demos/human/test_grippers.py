@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from demos.human.readers import RecordingError, choose_track, read_tracks
@@ -55,6 +57,58 @@ def test_a_gripper_without_a_known_range_is_refused(tmp_path: Path) -> None:
         RecordingError, match=r"the gripper's numbers go from .* expected meters up to 0\.2, or one of"
     ):
         read_tracks(path, options)
+
+
+def rename(path: Path, names: list[str], feature: str = "observation.state") -> None:
+    """Rename the feature of a LeRobot dataset, and its numbers: they are those of formats.lerobot, repeated."""
+    info = json.loads((path / "meta" / "info.json").read_text())
+    info["features"] = {feature: {"dtype": "float32", "shape": [len(names)], "names": names}}
+    (path / "meta" / "info.json").write_text(json.dumps(info))
+    file = next(path.rglob("*.parquet"))
+    table = pq.read_table(file)
+    rows = np.array(table[table.column_names[0]].to_pylist())
+    rows = np.tile(rows, -(-len(names) // rows.shape[1]))[:, : len(names)]
+    pq.write_table(pa.table({feature: rows.tolist(), "episode_index": table["episode_index"]}), file)
+
+
+@pytest.mark.parametrize("prefix", ["delta_", "vel_", "rel/", "ee.delta."])
+@pytest.mark.parametrize("feature", ["observation.state", "action"])
+def test_changes_and_velocities_of_a_gripper_are_no_positions(feature: str, prefix: str, tmp_path: Path) -> None:
+    path, options = formats.lerobot(tmp_path)
+    rename(path, [f"{prefix}x", f"{prefix}y", f"{prefix}z", "roll", "gripper"], feature)
+    with pytest.raises(RecordingError, match=rf"{feature} has only {prefix}x, a change or a velocity"):
+        read_tracks(path, options)
+    # The position beside them is read.
+    rename(path, ["x", "y", "z", "roll", "gripper", f"{prefix}x", f"{prefix}y", f"{prefix}z"], feature)
+    (track,) = read_tracks(path, options)[1]
+    np.testing.assert_allclose(track.aperture, formats.APERTURE, atol=1e-9)
+
+
+def test_the_source_reports_that_numbers_of_an_action_are_taken_as_positions(tmp_path: Path) -> None:
+    path, options = formats.lerobot(tmp_path)
+    (track,) = read_tracks(path, options)[1]
+    assert track.source == "LeRobot observation.state, episode 0"
+    rename(path, ["x", "y", "z", "roll", "gripper"], "action")
+    (track,) = read_tracks(path, options)[1]
+    assert track.source == "LeRobot action, positions assumed, episode 0"
+
+
+def test_two_grippers_of_lerobot_have_their_own_hand_position_and_opening(tmp_path: Path) -> None:
+    path, options = formats.lerobot(tmp_path)
+    one = ["x", "y", "z", "roll", "gripper"]
+    # The opening of the other hand comes first.
+    names = [f"left_{name}" for name in one[:4]] + ["right_gripper"] + [f"right_{name}" for name in one[:4]]
+    rename(path, [*names, "left_gripper"])
+    file = next(path.rglob("*.parquet"))
+    table = pq.read_table(file)
+    rows = np.array(table["observation.state"].to_pylist())
+    rows[:, 4], rows[:, 5] = 0.01, rows[:, 5] + 1.0
+    pq.write_table(table.set_column(0, "observation.state", pa.array(rows.tolist())), file)
+    tracks = read_tracks(path, options)[1]
+    left, right = choose_track(tracks, "left"), choose_track(tracks, "right")
+    np.testing.assert_allclose(left.aperture, formats.APERTURE, atol=1e-9)
+    np.testing.assert_allclose(right.aperture, 0.01, atol=1e-9)
+    np.testing.assert_allclose(right.pinch[:, 0] - left.pinch[:, 0], 1.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("packed", [False, True])

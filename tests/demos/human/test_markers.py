@@ -23,6 +23,15 @@ BOXES = {name: name.upper() for name in BOX}
 OTHERS = {name: name for name in BODY}
 
 
+def write_trc(path: Path, names: list[str], positions: np.ndarray[Any, Any]) -> None:
+    """Write a TRC file of 100 frames per second with positions in millimeters, shape (T, markers, 3)."""
+    lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits"]
+    lines += [f"100\t100\t{len(positions)}\t{len(names)}\tmm", "Frame#\tTime\t" + "\t\t\t".join(names), "\t\tX1", ""]
+    for frame, row in enumerate(positions):
+        lines.append("\t".join([str(frame + 1), str(frame / 100), *map(str, row.ravel())]))
+    path.write_text("\n".join(lines))
+
+
 def motion_in(path: Path, **options: Any) -> HandMotion:
     track = choose_track(read_tracks(path, ReadOptions(**options))[1])
     return make_motion(track, find_events(track))
@@ -74,6 +83,21 @@ def test_a_direction_up_that_the_file_lacks_is_assumed(tmp_path: Path) -> None:
     body[:, :, 1] = np.linspace(0, 1.7, 12)
     assert _up_of_body(body) == (0.0, 1.0, 0.0)
     assert _up_of_body(body[:, :3]) == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_direction_up_of_a_trc_file_is_that_of_a_standing_person_and_assumed(axis: int, tmp_path: Path) -> None:
+    heights = np.linspace(0.1, 1.7, 12)
+    positions = np.full((20, 12, 3), 0.5)
+    positions[:, :, axis] = heights
+    positions[:, 0, 0] += 0.01 * np.arange(20)
+    write_trc(tmp_path / "body.trc", ["RFIN", *(f"M{number}" for number in range(11))], 1000 * positions)
+    (track,) = read_tracks(tmp_path / "body.trc")[1]
+    assert track.up == tuple(np.eye(3)[axis])
+    assert "TRC, up not in the file and assumed (--up)" in track.source
+    # Without a person y is up, as in OpenSim.
+    write_trc(tmp_path / "hand.trc", ["RFIN"], 1000 * positions[:, :1])
+    assert read_tracks(tmp_path / "hand.trc")[1][0].up == (0.0, 1.0, 0.0)
 
 
 def test_gaps_of_markers_do_not_move_hand_or_box(tmp_path: Path) -> None:

@@ -285,6 +285,99 @@ def test_scores_of_mediapipe_may_be_missing_but_not_all_zero(tmp_path: Path) -> 
         read_tracks(path, options)
 
 
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".csv"])
+def test_points_out_of_the_image_do_not_change_the_scale_of_normalized_arrays(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"hand{ending}"
+    normalized = formats.IMAGE / np.array([formats.WIDTH, formats.HEIGHT])
+    # A hand that is out of the image once, an outlier, and frames without a hand.
+    normalized[4] += 1.0
+    normalized[5, 8] = 9.0
+    normalized[6:20] = 0.0
+    if ending == ".npy":
+        np.save(path, normalized)
+    elif ending == ".npz":
+        np.savez(path, points=normalized)
+    else:
+        path.write_text("\n".join(",".join(map(str, row.ravel())) for row in normalized))
+    with pytest.raises(RecordingError, match="normalized coordinates; give the size of the images"):
+        read_tracks(path, ReadOptions(hand="right"))
+    (track,) = read_tracks(path, ReadOptions(hand="right", image_size=(formats.WIDTH, formats.HEIGHT)))[1]
+    np.testing.assert_allclose(track.points[:4, :, :2], formats.IMAGE[:4], atol=1e-9)
+    assert track.seen.sum() == formats.FRAMES - 14
+
+
+def test_an_outlier_of_openpose_does_not_change_the_scale(tmp_path: Path) -> None:
+    path, options = formats.openpose_coco(tmp_path)
+    file = path / "000003_keypoints.json"
+    content = json.loads(file.read_text())
+    content["people"][0]["hand_right_keypoints_2d"][24] = 7.0
+    file.write_text(json.dumps(content))
+    # The frame with the outlier counts as another person.
+    track = choose_track(read_tracks(path, options)[1], "right", 1)
+    np.testing.assert_allclose(track.points[10, :, :2], formats.IMAGE[10], atol=1e-9)
+
+
+def test_an_image_size_is_refused_for_points_in_meters(tmp_path: Path) -> None:
+    path = tmp_path / "hand.npy"
+    np.save(path, formats.POINTS)
+    with pytest.raises(RecordingError, match=r"in meters, and --image-size is given; .* save x and y of normalized"):
+        read_tracks(path, ReadOptions(hand="right", image_size=(formats.WIDTH, formats.HEIGHT)))
+
+
+@pytest.mark.parametrize("name", ["left", "left_hand", "left_points", "left_hand_keypoints"])
+def test_arrays_of_a_hand_have_its_name_and_its_confidence(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "hands.npz"
+    certain = np.linspace(0.2, 0.9, formats.FRAMES)
+    np.savez(path, **{name: formats.POINTS, "left_confidence": certain, "right": 2 * formats.POINTS})
+    left, right = read_tracks(path)[1]
+    np.testing.assert_allclose(left.points, formats.POINTS)
+    np.testing.assert_allclose(left.confidence[:, 0], certain)
+    np.testing.assert_allclose(right.points, 2 * formats.POINTS)
+    assert (left.hand, right.hand, right.confidence.min()) == ("left", "right", 1.0)
+    # A single array, too.
+    np.savez(path, **{name: formats.POINTS})
+    (track,) = read_tracks(path)[1]
+    assert track.hand == "left"
+    with pytest.raises(RecordingError, match=rf"has only the array {name}, and --hand is right"):
+        read_tracks(path, ReadOptions(hand="right"))
+
+
+def test_a_column_that_is_neither_time_nor_a_point_is_refused(tmp_path: Path) -> None:
+    path, options = formats.csv(tmp_path)
+    path.write_text(path.read_text().replace("time,", "frame,", 1))
+    with pytest.raises(RecordingError, match=r"line 1: 64 columns from 'frame' to 'pinky_tip_z'; expected the time"):
+        read_tracks(path, options)
+
+
+def test_a_unit_of_bvh_that_no_forearm_fits_is_that_of_the_forearm_and_assumed(tmp_path: Path) -> None:
+    path, options = formats.bvh(tmp_path)
+    (track,) = read_tracks(path, options)[1]
+    assert track.source == "BVH, unit 0.01 m"
+    path.write_text(path.read_text().replace("OFFSET 26 0 0", "OFFSET 2.6 0 0"))
+    (track,) = read_tracks(path, options)[1]
+    assert track.source == "BVH, unit 0.1 m assumed"
+    np.testing.assert_allclose(track.aperture, 10 * formats.APERTURE, rtol=1e-6)
+    (track,) = read_tracks(path, replace(options, unit=0.02))[1]
+    assert track.source == "BVH, unit 0.02 m"
+
+
+@pytest.mark.parametrize(("unit", "text"), [(1e-3, "in steps of 40, which take 38.67 s"), (1e-9, "in steps of 4")])
+def test_images_that_are_named_by_times_are_refused(unit: float, text: str, tmp_path: Path) -> None:
+    path, options = formats.alphapose_list(tmp_path)
+    entries = json.loads(path.read_text())
+    for entry, time in zip(entries, formats.TIMES, strict=True):
+        entry["image_id"] = f"{1_700_000_000_000 + round(time / unit)}.png"
+    path.write_text(json.dumps(entries))
+    with pytest.raises(RecordingError, match=rf"{text}.* expected numbers of frames. If they are milliseconds, give"):
+        read_tracks(path, replace(options, fps=None))
+    if unit == 1e-3:
+        (track,) = read_tracks(path, replace(options, fps=1000.0))[1]
+        np.testing.assert_allclose(track.times, formats.TIMES, atol=1e-9)
+    # Few frames per second are valid, without gaps.
+    path, options = formats.openpose(tmp_path)
+    assert choose_track(read_tracks(path, replace(options, fps=1.0))[1], "right").rate == pytest.approx(1.0)
+
+
 def test_numbers_of_missing_frames_are_gaps(tmp_path: Path) -> None:
     path, options = formats.openpose(tmp_path)
     for number in (12, 13, 14):
