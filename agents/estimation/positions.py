@@ -12,11 +12,14 @@ from torch import nn
 from agents.estimation.detector import KeypointDetector
 from agents.estimation.scenes import Scenes
 from agents.estimation.triangulation import Triangulation, diagonal, inverse
+from agents.types import State
 
 MOTION_THRESHOLD = 5e-4
 """An object moves in a step if it is displaced by more than this, meters."""
 MIN_MOTION = 1e-5
 """Smallest standard deviation of the motion of an object in a step, meters: the value of objects that never move."""
+MATRICES, VECTORS = "information_matrices", "information_vectors"
+"""Names of the state of the filter in the memory of a policy."""
 
 
 class PositionEstimator(nn.Module):
@@ -52,6 +55,11 @@ class PositionEstimator(nn.Module):
         variance = np.maximum(moving, (motion**2).sum(axis=0) / is_known)
         precision = 1.0 / np.maximum(variance, MIN_MOTION**2)
         self.get_buffer("motion_precision").copy_(torch.from_numpy(precision))
+
+    def initial_memory(self, count: int, device: torch.device) -> State:
+        """Return the state of the filter at the start of N episodes: no information."""
+        vectors = torch.zeros(count, self.objects, 3, device=device, dtype=torch.float64)
+        return {MATRICES: torch.zeros(*vectors.shape, 3, device=device, dtype=torch.float64), VECTORS: vectors}
 
     def filter_step(
         self, matrix: torch.Tensor, vector: torch.Tensor, matrices: torch.Tensor, vectors: torch.Tensor

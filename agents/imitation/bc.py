@@ -16,7 +16,14 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations, Transi
 from agents.data.features import FeatureIndices, feature_indices
 from agents.data.symmetry import Symmetry, symmetry_of
 from agents.policies.encoders.images import ImageEncoder, Readout, shifted_images
-from agents.policies.networks import BoundedPolicy, ObservationEncoder, policy_keywords, set_weights, weights_of
+from agents.policies.networks import (
+    BoundedPolicy,
+    ObservationEncoder,
+    output_of,
+    policy_keywords,
+    set_weights,
+    weights_of,
+)
 from agents.policies.torch_policy import TorchPolicy
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.pretraining.settings import ENCODER_SETTINGS, PretrainedEncoderSettings
@@ -156,9 +163,7 @@ class BCPolicy(TorchPolicy[Transitions]):
         """Return the mean action, or a drawn one, shape (N, ...)."""
         if deterministic and isinstance(self.action_space, gym.spaces.Box):
             # The mean without the objects of a distribution: half the time.
-            features: Any = self.network.extract_features(observation, self.network.pi_features_extractor)
-            mean: torch.Tensor = self.network.action_net(self.network.mlp_extractor.forward_actor(features))
-            return mean.reshape(-1, *(self.action_space.shape or ())), memory
+            return output_of(self.network, observation).reshape(-1, *self.action_space.shape), memory
         return self.network.get_distribution(observation).get_actions(deterministic=deterministic), memory
 
     def image_encoders(self) -> list[tuple[str, ImageEncoder]]:

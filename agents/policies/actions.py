@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -65,6 +66,12 @@ class ActionCodec(nn.Module):
             middle[:2], reach[:2] = 0.0, max(longest, *reach[:2])
         self.get_buffer("middle").copy_(torch.as_tensor(middle))
         self.get_buffer("reach").copy_(torch.as_tensor(reach))
+
+    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the codes of the lower and upper bounds of continuous actions, shape (C,) each."""
+        space, device = cast(spaces.Box, self.space), self.get_buffer("middle").device
+        low, high = (self.encode(torch.as_tensor(bound, device=device)) for bound in (space.low, space.high))
+        return low, high
 
     def encode(self, actions: torch.Tensor) -> torch.Tensor:
         """Return codes of shape (..., C) for actions of the shape (..., *space.shape)."""

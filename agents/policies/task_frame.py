@@ -7,14 +7,14 @@ Functions; here the direction is given instead of learned).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from gymnasium import spaces
 from torch import nn
 
-from agents.data.features import AXES, NamedFeatures
+from agents.data.features import AXES, FeatureIndices, NamedFeatures
 from agents.data.symmetry import VECTORS, layout_symmetry
 from agents.types import Tensors
 
@@ -29,13 +29,13 @@ class TaskFrameSettings:
     Attributes:
         part: Part of the observation with the features; ``""`` if the observation is one array.
         direction: Index of the x component of the vector that points along x afterwards.
-        vectors: Indices of the x components of all vectors; the y component follows each.
+        vectors: Name of the feature of each vector, by the index of its x component; the y component follows it.
         size: Numbers of the part.
     """
 
     part: str
     direction: int
-    vectors: Sequence[int]
+    vectors: Mapping[int, str]
     size: int
 
 
@@ -65,8 +65,10 @@ def task_frame_settings(feature: str, features: NamedFeatures) -> TaskFrameSetti
     symmetry = layout_symmetry(
         layout, actions, features.env_name, mirror=False, rotate=True, remedy="Set task_frame=null"
     )
+    owners = [name for name, part in layout.items() for _ in range(part.slice.start, part.slice.stop)]
     part = next(iter(features.sizes))
-    return TaskFrameSettings(part, layout[feature].slice.start, tuple(symmetry.x.tolist()), layout.size)
+    rotated = {x: owners[x] for x in symmetry.x.tolist()}
+    return TaskFrameSettings(part, layout[feature].slice.start, rotated, layout.size)
 
 
 class TaskFrame(nn.Module):
@@ -87,6 +89,24 @@ class TaskFrame(nn.Module):
         # A number on which the rotation depends: y of a vector for its x, and the other way around.
         self.register_buffer("other", other, persistent=False)
         self.register_buffer("sign", sign, persistent=False)
+
+    def check_masked(self, masked: FeatureIndices) -> None:
+        """Check that masks do not hide one of x and y of a vector: after a rotation, the other one would reveal it.
+
+        Args:
+            masked: Indices of the numbers that are not used.
+
+        Raises:
+            ValueError: They do.
+        """
+        hidden = set(masked.get(self.settings.part, ()))
+        for x, name in self.settings.vectors.items():
+            if (x in hidden) != (x + 1 in hidden):
+                alone, other = ("x", "y") if x in hidden else ("y", "x")
+                raise ValueError(
+                    f"masked_features has {name}/{alone} without {name}/{other}, and task_frame rotates them into "
+                    "each other: mask both or neither, or set task_frame=null"
+                )
 
     def heading(self, observations: Tensors) -> torch.Tensor:
         """Return the heading at each observation, shape (..., 2), for observations of shape (..., numbers)."""

@@ -25,6 +25,7 @@ from agents.deployment.export.readme import token_lines
 from agents.registry import AGENTS
 from agents.rl.residual import ResidualAgent
 from agents.training.randomness import isolated_rng
+from lam_envs.observation.instructions import encode_instruction
 
 from ..conftest import Make
 from .sequence.small import SMALL
@@ -67,6 +68,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "diffusion, noise": (
         "diffusion", "LamReachDiscrete-v0", {}, {**SMALL["diffusion"], "objective": "noise", "noise_scale": 1.0}
     ),
+    "diffusion, noise and mirrored actions": (
+        "diffusion", "LamReach-v0", {}, {**SMALL["diffusion"], "objective": "noise", "mirror": True}
+    ),
     "keypoints": ("keypoints", "LamReachPixels-v0", PIXELS, {}),
     "keypoints, chunks": (
         "keypoints", "LamPushPixels-v0", PIXELS,
@@ -104,9 +108,12 @@ def scrambled(name: str, env: Any, settings: dict[str, Any]) -> Any:
     return agent
 
 
+LONG = "lift把红色方块放在桌子的左边"
+"""Word whose first 24 bytes count, which end within a character."""
 VARIANTS = (
     "bc, images", "bc, goals, ensemble", "bco", "dagger", "hg-dagger", "gail", "airl", "dqn", "sqil",
-    "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise", "keypoints", "lam, features alone",
+    "bc-rnn, chunks", "bc-rnn, images", "act, ensembling", "diffusion, noise",
+    "diffusion, noise and mirrored actions", "keypoints", "lam, features alone",
     "lam, one perceptron", "lam, flow", "lam, images", "lam, objects", "lam, without language",
 )  # fmt: skip
 """Cases whose parts the others have, too."""
@@ -251,7 +258,7 @@ def test_the_loop_of_the_readme_runs_without_torch(label: str, make: Make, tmp_p
 def test_the_readme_of_lam_finds_names_in_an_instruction(network: str, make: Make) -> None:
     env = make("LamTable-v0", instruct=True)
     policy = scrambled("lam", env, {**LAM, "network": network}).policy
-    policy.network.sentences.extend([policy.parsed("put the red cube in the bin and lift it")])
+    policy.network.sentences.extend([policy.parsed(f"put the red cube in the bin and lift it {LONG}")])
     graph = LamGraph(env.observation_space, env.action_space, policy)
     ports = [asdict(port) for port in graph.inputs]
     known: dict[str, Any] = {}
@@ -263,11 +270,31 @@ def test_the_readme_of_lam_finds_names_in_an_instruction(network: str, make: Mak
         "hoist the red cube, the red cube, and the blue cube!",
         "",
         "cube red cubes " + 30 * "lift " + "the bin",
+        f"Lift {LONG}",
     ):
         words, mentions = policy.tokens(sentence.encode())
         found = known["tokens"](sentence)
         assert found["instruction"].tolist() == words.tolist()
         assert found.get("mentions", np.full(len(mentions), -1)).tolist() == mentions.tolist()
+
+
+@pytest.mark.parametrize("label", ["act, instructions", "lam"])
+def test_an_exported_policy_knows_long_words_as_the_policy_does(label: str, make: Make, tmp_path: Path) -> None:
+    name, env_id, keywords, settings = CASES[label]
+    env = make(env_id, **keywords, max_episode_steps=2)
+    agent = scrambled(name, env, settings)
+    if name == "lam":
+        agent.policy.network.sentences.extend([agent.policy.parsed(LONG)])
+    else:
+        agent.policy.encoder.instruction.vocabulary.extend([LONG])
+    export(agent, env, tmp_path / "exported", seeds=(0,))
+    exported, observation = OnnxAgent(tmp_path / "exported"), env.reset(seed=0)[0]
+    actions = []
+    for text in (LONG, "strange"):
+        seen = {**observation, "instruction": encode_instruction(text)}
+        actions.append(agent.predict(seen, deterministic=True)[0])
+        np.testing.assert_allclose(exported.predict(seen)[0], actions[-1], atol=TOLERANCE)
+    assert not np.allclose(*actions, atol=10 * TOLERANCE)
 
 
 def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, make: Make, tmp_path: Path) -> None:

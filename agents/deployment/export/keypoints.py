@@ -8,7 +8,8 @@ import torch
 
 from agents.deployment.export.graph import Graph, Port
 from agents.deployment.export.sequences import MEMORY
-from agents.imitation.keypoints.policy import MATRICES, VECTORS, KeypointPolicy
+from agents.estimation.positions import MATRICES, VECTORS
+from agents.imitation.keypoints.policy import KeypointPolicy
 from agents.types import JsonObject, State, Tensors
 
 

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from agents.data.spaces import brief, parts_of
 from agents.folders import EXPORTED_DESCRIPTION, EXPORTED_MODEL
 from agents.imitation.lam.language import NAME_MARK, parse
-from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN
+from agents.policies.encoders.instructions import MAX_WORDS, PADDING, UNKNOWN, vocabulary_key
 from agents.spec import AgentSpec
 from agents.types import Array, Env, JsonObject, Memory, Observation, Start
 from lam_envs.observation.instructions import INSTRUCTION_KEY, decode_instruction
@@ -114,7 +114,7 @@ class OnnxAgent:
     def _words(self, text: str) -> Array:
         """Return the numbers of the words of an instruction, shape (MAX_WORDS,)."""
         known = {NAME_MARK: self.description.get("placeholder", UNKNOWN), **self.description["vocabulary"]}
-        numbers = [known.get(word, UNKNOWN) for word in parse(text, self._names()).words]
+        numbers = [known.get(vocabulary_key(word), UNKNOWN) for word in parse(text, self._names()).words]
         return np.array(numbers + [PADDING] * (MAX_WORDS - len(numbers)), dtype=np.int64)
 
     def _mentions(self, text: str) -> Array:

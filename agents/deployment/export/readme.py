@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.policies.encoders.instructions import MAX_WORDS, UNKNOWN
+from agents.policies.encoders.instructions import MAX_WORDS, UNKNOWN, WORD_BYTES
 from agents.types import JsonObject
 
 MEANINGS = {
@@ -63,6 +63,8 @@ def _table(ports: list[JsonObject]) -> str:
 
 def token_lines(description: JsonObject) -> list[str]:
     """Return the lines of a function that numbers the words of an instruction, and finds names in it."""
+    key = f'word.encode()[:{WORD_BYTES}].decode(errors="replace")'  # as vocabulary_key
+    number = f'        words[place] = model["vocabulary"].get({key}, {UNKNOWN})'
     if "names" not in description:
         return [
             "",
@@ -70,7 +72,7 @@ def token_lines(description: JsonObject) -> list[str]:
             "def tokens(text):",
             f"    words = np.zeros({MAX_WORDS}, np.int64)",
             f'    for place, word in enumerate(re.findall(r"\\w+", text.lower())[:{MAX_WORDS}]):',
-            f'        words[place] = model["vocabulary"].get(word, {UNKNOWN})',
+            number,
             '    return {"instruction": words}',
             "",
         ]
@@ -85,7 +87,7 @@ def token_lines(description: JsonObject) -> list[str]:
         '    for name, row in model["names"].items():  # the longest names first',
         '        text = re.sub(rf"\\b{name}\\b", f"<{row}>", text)',
         f"    for place, word in reversed([*enumerate(text.split()[:{MAX_WORDS}])]):",
-        f'        words[place] = model["vocabulary"].get(word, {UNKNOWN})',
+        number,
         '        if word[0] == "<":',
         '            words[place], mentions[int(word[1:-1])] = model["placeholder"], place',
         f"    return {returned}",

@@ -13,6 +13,7 @@ from agents.imitation.lam.entities import PRESENT, ROBOT_PARTS
 from agents.imitation.lam.known_sentences import MatchedSentence
 from agents.imitation.lam.language import NAME_MARK, parse
 from agents.imitation.lam.policy import LamPolicy
+from agents.policies.encoders.instructions import UNKNOWN
 from agents.types import Env, Observation
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import Command
@@ -118,9 +119,9 @@ class Conversation:
 
         There are none for a model that replaces such an instruction by a known one: see :meth:`replacement`.
         """
-        known = self._policy.network.sentences.vocabulary.numbers
+        vocabulary = self._policy.network.sentences.vocabulary
         words = self._policy.parsed(self._policy.match_instruction(instruction).text).words
-        return [word for word in dict.fromkeys(words) if word != NAME_MARK and word not in known]
+        return [word for word in dict.fromkeys(words) if word != NAME_MARK and vocabulary.number_of(word) == UNKNOWN]
 
     def replacement(self, instruction: str) -> MatchedSentence | None:
         """Return the known sentence that the model follows in place of an instruction; None if it is the same."""

@@ -8,13 +8,11 @@ from typing import Any, cast
 import torch
 
 from agents.data.features import FeatureIndices
+from agents.estimation.positions import MATRICES, VECTORS
 from agents.imitation.keypoints.estimator import StateEstimator
 from agents.policies.torch_policy import TorchPolicy
 from agents.types import Memory, Space, State, Tensors
 from demos.datasets.statistics import Statistics
-
-MATRICES, VECTORS = "information_matrices", "information_vectors"
-"""Names of the state of the estimator's filter in the memory."""
 
 
 class KeypointPolicy(TorchPolicy[Any]):
@@ -45,9 +43,8 @@ class KeypointPolicy(TorchPolicy[Any]):
 
     def initial_memory(self, count: int) -> State:
         """Return the memory at the start of N episodes: tensors of shape (N, ...)."""
-        vectors = torch.zeros(count, self.estimator.objects, 3, device=self.device, dtype=torch.float64)
-        matrices = torch.zeros(*vectors.shape, 3, device=self.device, dtype=torch.float64)
-        return {MATRICES: matrices, VECTORS: vectors, **(self.state_policy.initial_memory(count) or {})}
+        own = self.estimator.initial_memory(count, self.device)
+        return {**own, **(self.state_policy.initial_memory(count) or {})}
 
     def estimate(self, observation: Tensors, memory: State) -> tuple[torch.Tensor, State]:
         """Return the states of N observations, shape (N, features), and the state of the filter for the next step."""

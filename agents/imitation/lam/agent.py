@@ -22,7 +22,7 @@ from agents.imitation.lam.replay import REPLAY_SHARE
 from agents.imitation.lam.saved_model import model_description, read_model
 from agents.imitation.lam.settings import LamSettings
 from agents.imitation.lam.sources import Source, read_sources
-from agents.policies.networks import weights_of
+from agents.policies.networks import set_weights, weights_of
 from agents.pretraining.initialization import initialize, load_encoder, record_encoder
 from agents.pretraining.settings import ENCODER
 from agents.spec import AgentSpec
@@ -312,6 +312,10 @@ class Lam(PolicyAgent):
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights that are saved: those of the network, which no environment changes."""
         return weights_of(self.policy.network)
+
+    def set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Set the weights of :meth:`weights`; see :meth:`PolicyAgent.set_weights`."""
+        set_weights(self.policy.network, weights)
 
     def save(self, directory: str | Path) -> Path:
         """Write ``agent.json`` and ``weights.safetensors``; return the folder."""

@@ -192,7 +192,7 @@ class Schema:
             masked, estimated = (
                 tuple(map(str, content.get(part, ()))) for part in ("masked_features", "estimated_objects")
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"the schema of entities is damaged: {error!r}") from error
         by_name = content.get("by_name") is True
         made = cls(sizes, counts, types, by_name, cameras, masked, estimated)

@@ -59,7 +59,7 @@ class Interface:
             find_objects: Estimate the positions of objects, if there are images.
 
         Raises:
-            ValueError: It has no named features, or its actions are not continuous.
+            ValueError: It has no named features, its actions are not continuous, or a wrapper changes the features.
         """
         layout = getattr(env.unwrapped, "layout", None)
         parts = parts_of(env.observation_space)
@@ -68,8 +68,8 @@ class Interface:
             if is_image(part):
                 height, width, channels = part.shape
                 images[name] = (height, width, channels)
-        features = {ROBOT_KEY} if images else {"", STATE_KEY}
-        has_features = parts.keys() - {INSTRUCTION_KEY, *images} <= features
+        features = parts.keys() - {INSTRUCTION_KEY, *images}
+        has_features = len(features) == 1 and features <= ({ROBOT_KEY} if images else {"", STATE_KEY})
         if any(has_channels_first(shape) for shape in images.values()):
             has_features = False
         if not (has_features and isinstance(layout, Layout) and isinstance(env.action_space, spaces.Box)):
@@ -77,6 +77,12 @@ class Interface:
                 "agent lam needs named features and continuous actions; this environment has observation space "
                 f"{env.observation_space} and action space {env.action_space}. Use one of lam_envs with obs='state', "
                 "or with obs='pixels', without depth and with the channels of images last"
+            )
+        (name,) = features
+        if parts[name].shape != (layout.size,):
+            raise ValueError(
+                f"the observations have {name or 'observation'} {parts[name].shape}; expected a vector of "
+                f"{layout.size} features: remove wrappers"
             )
         task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
         lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)

@@ -135,11 +135,8 @@ class Sentences(nn.Module):
 
     def numbers(self, sentences: Sequence[ParsedSentence]) -> torch.Tensor:
         """Return the numbers of the words of U sentences, shape (U, :data:`MAX_WORDS`)."""
-        known = self.vocabulary.numbers
-        rows = [
-            [PLACEHOLDER if word == NAME_MARK else known.get(word, UNKNOWN) for word in each.words]
-            for each in sentences
-        ]
+        number_of = self.vocabulary.number_of
+        rows = [[PLACEHOLDER if word == NAME_MARK else number_of(word) for word in each.words] for each in sentences]
         return torch.tensor([row + [PADDING] * (MAX_WORDS - len(row)) for row in rows])
 
     def forward(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

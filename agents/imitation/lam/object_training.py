@@ -118,7 +118,8 @@ def with_objects(
             scenes.
 
     Raises:
-        ValueError: There are too many objects, or the demonstrations do not have all objects of an environment.
+        ValueError: There are too many objects; the demonstrations do not have all objects of an environment; or there
+            are images of several sets of cameras or shapes, or of others than those of the trained estimator.
     """
     seen = [each for each in sources if each.scenes is not None]
     if not seen:
@@ -130,13 +131,13 @@ def with_objects(
     for interface in interfaces:
         if interface.estimated_objects is not None:
             interface.estimated_objects.check(names if trained is None else trained.names)
+    cameras: dict[str, Shape] = {} if trained is None else trained.cameras
+    for found in [*(each.interface for each in seen), *interfaces]:
+        cameras = merge_shapes(cameras, found.images)
     others = [each for each in sources if each.scenes is None]
     if trained is not None:
         return [*with_estimated_states(seen, trained), *others], None
     assert training is not None  # noqa: S101  (there are scenes)
-    cameras: dict[str, Shape] = {}
-    for each in seen:
-        cameras = merge_shapes(cameras, each.interface.images)
     estimator = ObjectEstimator(cameras, names)
     return [*train_object_estimator(seen, estimator, settings, training), *others], estimator
 

@@ -11,14 +11,14 @@ from torch import nn
 
 from agents.data.cameras import Shape
 from agents.estimation.detector import KEYPOINT_SIZE
-from agents.estimation.positions import PositionEstimator
+from agents.estimation.positions import MATRICES, VECTORS, PositionEstimator
 from agents.estimation.scenes import POSITION, PRESENT, TOOL, PixelObservations
 from agents.policies.torch_policy import TorchModel
 from agents.types import State, Tensors
 from lam_envs.observation.features import Layout
 
-MATRICES, VECTORS, PRESENCE = "information_matrices", "information_vectors", "presence"
-"""Names of the state of the estimator in the memory of a policy."""
+PRESENCE = "presence"
+"""Name of the logits of the presence of objects in the memory of a policy."""
 LARGEST_LOGIT = 20.0
 """Largest absolute value of the logit of an object's presence."""
 
@@ -136,14 +136,13 @@ class ObjectEstimator(PositionEstimator):
 
     def __init__(self, cameras: Mapping[str, Shape], names: Sequence[str]) -> None:
         super().__init__({camera: (height, width) for camera, (height, width, _) in cameras.items()}, len(names))
-        self.names = tuple(names)
+        self.cameras, self.names = dict(cameras), tuple(names)
         self.presence = PresenceModel(len(cameras), len(names))
 
     def initial_memory(self, count: int, device: torch.device) -> State:
         """Return the memory at the start of N episodes."""
-        vectors = torch.zeros(count, self.objects, 3, device=device, dtype=torch.float64)
-        matrices = torch.zeros(*vectors.shape, 3, device=device, dtype=torch.float64)
-        return {MATRICES: matrices, VECTORS: vectors, PRESENCE: torch.zeros(count, self.objects, device=device)}
+        presence = torch.zeros(count, self.objects, device=device)
+        return {**super().initial_memory(count, device), PRESENCE: presence}
 
     def update(self, keypoints: torch.Tensor, tool: torch.Tensor, memory: State) -> tuple[torch.Tensor, State]:
         """Return the positions of N scenes, meters, shape (N, objects, 3), and the memory.

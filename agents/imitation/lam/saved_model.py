@@ -14,7 +14,7 @@ from agents.policies.encoders.sentences import check_encoder, encoder_record
 from agents.policies.networks import set_weights
 from agents.training.randomness import isolated_rng
 from agents.training.saving.storage import WEIGHTS, read_weights
-from agents.training.settings import read_settings
+from agents.training.settings import read_settings, recorded_settings
 from agents.types import JsonObject
 
 MAX_ACTION = 64
@@ -44,7 +44,7 @@ class SavedModel:
     """Saved model.
 
     Attributes:
-        settings: Settings, by name.
+        settings: All settings, by name.
         training: Record of the training; None without one.
         network: Network with the saved weights.
         controls: Names of the controls that it was trained with.
@@ -81,7 +81,7 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
             raise ValueError(f"it has {len(robots)} robots and actions of {action_size} numbers")
         if schema.by_name != settings.network_class.by_name:
             raise ValueError(f"its schema is not one of the network {settings.network}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"the description of the model in {directory} is damaged: {error!r}") from error
     if settings.match_sentences:
         check_encoder(model.get("sentence_encoder"))
@@ -92,4 +92,5 @@ def read_model(name: str, directory: str | Path) -> SavedModel:
     except ValueError as error:
         raise ValueError(f"the weights in {directory} do not fit their description: {error}") from error
     checksum = hashlib.sha256((Path(directory) / WEIGHTS).read_bytes()).hexdigest()
-    return SavedModel(settings.model_dump(), description.get("training"), network, controls, checksum)
+    complete = recorded_settings(LamSettings, settings.model_dump())
+    return SavedModel(complete, description.get("training"), network, controls, checksum)

@@ -86,7 +86,14 @@ class Source:
             ValueError: Features or actions have no known mirror image.
         """
         interface = self.interface
-        symmetry = layout_symmetry(interface.layout, interface.action_space, self.name, mirror=True, rotate=False)
+        symmetry = layout_symmetry(
+            interface.layout,
+            interface.action_space,
+            self.name,
+            mirror=True,
+            rotate=False,
+            remedy="Set mirror=false",
+        )
         held = self.observations
         features: torch.Tensor | MappedFeatures = (
             held.mirrored(symmetry) if isinstance(held, MappedFeatures) else symmetry.mirrored_observations(held)

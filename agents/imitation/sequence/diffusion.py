@@ -12,7 +12,14 @@ from agents.data.sequences import SequenceBatch
 from agents.imitation.sequence.agent import SequenceAgent
 from agents.imitation.sequence.settings import Depth, Horizon, SequenceSettings, Width
 from agents.policies.encoders.observations import EncoderSettings
-from agents.policies.heads.denoising import MAX_STEPS, PROCESSES, Denoiser, Objective, denoising_loss
+from agents.policies.heads.denoising import (
+    MAX_STEPS,
+    PROCESSES,
+    UNIT_LIMITS,
+    Denoiser,
+    Objective,
+    denoising_loss,
+)
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.spec import AgentSpec
 from agents.training.settings import Discount, Fraction
@@ -55,6 +62,9 @@ class DiffusionPolicy(SequencePolicy):
         super().__init__(observation_space, action_space, encoder, horizons)
         self.process = PROCESSES[settings.objective]
         self.steps, self.noise_scale = settings.denoising_steps, settings.noise_scale
+        # Mirrored or rotated actions can leave the range of the demonstrations; the codes of a task frame have room.
+        is_augmented = (settings.mirror or settings.rotate) and not self.codec.is_discrete
+        self.leaves_unit_limits = is_augmented and self.encoder.frame is None
         inputs = settings.obs_horizon * self.encoder.tokens * self.encoder.width
         self.condition = nn.Sequential(nn.SiLU(), nn.Linear(inputs, settings.hidden_size), nn.SiLU())
         self.network = Denoiser(
@@ -95,7 +105,10 @@ class DiffusionPolicy(SequencePolicy):
         """Return the chunks that noise becomes, shape (N, K, C)."""
         start = cast(torch.Tensor, noise)
         condition = self.condition(context.tokens.flatten(1))
-        return self.process.sample(lambda noisy, when: self.network(noisy, when, condition), start, self.steps)
+        limits = self.codec.bounds() if self.leaves_unit_limits else UNIT_LIMITS
+        return self.process.sample(
+            lambda noisy, when: self.network(noisy, when, condition), start, self.steps, limits
+        )
 
 
 def _noise_at(step: int, shape: tuple[int, ...]) -> torch.Tensor:

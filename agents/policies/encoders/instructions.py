@@ -83,8 +83,12 @@ class Vocabulary(nn.Module):
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Number of each known word."""
+        """Number of each known word, by :func:`vocabulary_key`."""
         return {word.decode(errors="replace"): number for word, number in self._known().items()}
+
+    def number_of(self, word: str) -> int:
+        """Return the number of a word; :data:`UNKNOWN` for one that is not known."""
+        return self._known().get(_bytes(word), UNKNOWN)
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a sentence that are not known, in their order."""
@@ -97,9 +101,8 @@ class Vocabulary(nn.Module):
 
     def _sentence(self, encoded: bytes) -> list[int]:
         if encoded not in self._sentences:
-            known = self._known()
             text = encoded.rstrip(b"\0").decode(errors="replace")
-            numbers = [known.get(_bytes(word), UNKNOWN) for word in words_of(text)][:MAX_WORDS]
+            numbers = [self.number_of(word) for word in words_of(text)][:MAX_WORDS]
             if len(self._sentences) >= VOCABULARY:
                 self._sentences.clear()
             self._sentences[encoded] = numbers + [PADDING] * (MAX_WORDS - len(numbers))
@@ -114,6 +117,11 @@ class Vocabulary(nn.Module):
 
 def _bytes(word: str) -> bytes:
     return word.encode()[:WORD_BYTES]
+
+
+def vocabulary_key(word: str) -> str:
+    """Return the key of a word in :attr:`Vocabulary.numbers`: the text of the bytes that count."""
+    return _bytes(word).decode(errors="replace")
 
 
 class InstructionEncoder(nn.Module):

@@ -106,7 +106,12 @@ class ObservationTokens(nn.Module):
         Args:
             statistics: Statistics of demonstrations, by the names of :func:`demos.statistics`.
             masked: Indices of the numbers that are not used; None for none.
+
+        Raises:
+            ValueError: One of x and y of a vector that the task frame rotates is masked without the other.
         """
+        if self.frame is not None:
+            self.frame.check_masked(masked or {})
         for name, encoder in zip(self._vectors, self.vectors, strict=True):
             known = statistics[f"observation/{name}" if name else "observation"]
             cast(VectorEncoder, encoder).fit(known, (masked or {}).get(name, ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import nn
@@ -11,6 +11,10 @@ from torch import nn
 from agents.policies.heads.chunks import masked_mean
 
 Objective: TypeAlias = Literal["flow", "noise"]
+Limits: TypeAlias = tuple[Any, Any]
+"""Lowest and highest code of an action: numbers, or tensors of shape (C,)."""
+UNIT_LIMITS = (-1.0, 1.0)
+"""Limits of the codes of demonstrated actions."""
 TIME_FEATURES = 32
 """Sines and cosines of the time."""
 MAX_STEPS = 10
@@ -61,8 +65,8 @@ class FlowMatching:
         """
         return (estimate - noisy) / (1.0 - time[:, None, None])
 
-    def sample(self, network: Denoise, noise: torch.Tensor, steps: int) -> torch.Tensor:
-        """Return chunks of shape (N, K, C): Euler steps from the noise of that shape."""
+    def sample(self, network: Denoise, noise: torch.Tensor, steps: int, limits: Limits = UNIT_LIMITS) -> torch.Tensor:
+        """Return chunks of shape (N, K, C): Euler steps from the noise of that shape. Limits are not used."""
         chunk = noise
         for step in range(steps):
             time = _full(chunk, step / steps)
@@ -92,12 +96,12 @@ class Diffusion:
         angle = 0.5 * math.pi * time[:, None, None]
         return (noisy - angle.cos() * estimate) / angle.sin()
 
-    def sample(self, network: Denoise, noise: torch.Tensor, steps: int) -> torch.Tensor:
-        """Return chunks of shape (N, K, C) from noise of that shape; estimates are clipped to [-1, 1]."""
+    def sample(self, network: Denoise, noise: torch.Tensor, steps: int, limits: Limits = UNIT_LIMITS) -> torch.Tensor:
+        """Return chunks of shape (N, K, C) from noise of that shape; estimates are clipped to the limits."""
         chunk, last = noise, self.times[1]
         for step in range(steps):
             time, later = (_full(chunk, last * (1.0 - each / steps)) for each in (step, step + 1))
-            estimate = network(chunk, time).clamp(-1.0, 1.0)
+            estimate = network(chunk, time).clamp(*limits)
             chunk, _ = self.example(estimate, self.prediction(estimate, chunk, time), later)
         return chunk
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -149,6 +150,16 @@ def test_environments_that_the_model_does_not_know_are_refused(both: Any, make: 
             agents.load(folder, make(env_id, **keywords))
 
 
+def test_wrappers_that_change_the_features_are_refused(make: Make) -> None:
+    for wrapped, shape in (
+        (gym.wrappers.TimeAwareObservation(make("LamReach-v0")), "19,"),
+        (gym.wrappers.FrameStackObservation(make("LamReach-v0"), 2), "2, 18"),
+    ):
+        message = rf"the observations have observation \({shape}\); expected a vector of 18 features: remove wrappers"
+        with pytest.raises(ValueError, match=message):
+            agents.make("lam", wrapped)
+
+
 def test_a_task_of_another_version_is_the_reason_for_unknown_parts(make: Make, tmp_path: Path) -> None:
     reach, grasp = make("LamReach-v0"), make("LamGrasp-v0")
     agent = agents.make("lam", reach, width=8)
@@ -173,6 +184,31 @@ def test_a_missing_instruction_is_reported_where_it_specifies_the_goal(make: Mak
         agents.load(folder, make("LamDrawer-v0"))
 
 
+def test_weights_of_one_agent_are_set_in_another(make: Make) -> None:
+    env = make("LamReach-v0")
+    agent, other = (agents.make("lam", env, width=8) for _ in range(2))
+    with torch.no_grad():
+        for values in agent.policy.parameters():
+            values += 1.0
+    assert weights(other) != weights(agent)
+    other.set_weights(agent.weights())
+    assert weights(other) == weights(agent)
+    with pytest.raises(ValueError, match=r"missing weights begin\.bias, "):
+        other.set_weights({})
+
+
+def test_a_file_of_settings_does_not_change_a_saved_model(
+    both: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make("LamReach-v0")
+    folder = learned(env, both[0]).save(tmp_path / "lam")
+    (tmp_path / "lam.yaml").write_text("LamReach: {word_dropout: 0.5, idle_steps: 9}\n")
+    monkeypatch.setattr("agents.training.settings.CONFIGS", tmp_path)
+    assert agents.make("lam", env).settings.word_dropout == 0.5
+    for agent in (agents.load(folder, env), Lam.finetune(folder, both[0], env, seed=0, budget=1)):
+        assert agent.settings == LamSettings(**SMALL)
+
+
 def test_a_damaged_description_is_refused(both: Any, make: Make, tmp_path: Path) -> None:
     env = make("LamReach-v0")
     folder = learned(env, both[0]).save(tmp_path / "lam")
@@ -181,6 +217,7 @@ def test_a_damaged_description_is_refused(both: Any, make: Make, tmp_path: Path)
     for change in (
         {"model": None},
         {"model": {**model, "action_size": 10**9}},
+        {"model": {**model, "action_size": float("inf")}},
         {"model": {**model, "robots": ["r"] * 100}},
         {"model": {**model, "robots": 3}},
         {"model": {**model, "schema": {}}},

@@ -92,6 +92,8 @@ def test_parts_that_a_model_does_not_know_are_named() -> None:
         {"sizes": {"object": {"position": 3}}},
         {"counts": {"robot": 0, "object": 1}},
         {"counts": {"robot": 1, "object": 10**9}},
+        {"counts": {"robot": 1, "object": float("inf")}},
+        {"sizes": {"robot": {"tool/position": float("inf")}, "object": {"position": 3}}},
         {"sizes": {"robot": {"tool/position": 10**9}, "object": {"position": 3}}},
         {"types": 7},
         {"masked_features": 3},

@@ -50,6 +50,16 @@ def test_sentences_that_differ_in_names_alone_have_the_same_numbers() -> None:
     assert torch.equal(unknown[1:], sentences.numbers([one])[0, 1:])
 
 
+def test_a_long_word_is_known_by_its_first_bytes() -> None:
+    sentences = Sentences(8)
+    known = [parse(text, NAMES) for text in ("把红色方块放在桌子的左边", "lift the extraordinarily_long_name_1")]
+    sentences.extend(known)
+    numbers = sentences.numbers([*known, parse("把红色方块放在右边的桌子上", NAMES)])
+    assert numbers[0, 0] > UNKNOWN
+    assert (numbers[1, :3] > UNKNOWN).all()
+    assert numbers[2, 0] == UNKNOWN
+
+
 def test_no_sentence_is_an_unknown_word() -> None:
     sentences = Sentences(8).eval()
     numbers = sentences.numbers([parse("", NAMES), parse("strange", NAMES)])

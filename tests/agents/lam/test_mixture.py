@@ -16,6 +16,7 @@ from agents.imitation.lam.entities import Schema
 from agents.imitation.lam.mixture import Mixture
 from agents.imitation.lam.settings import IDLE_STEPS
 from agents.imitation.lam.sources import read_source
+from lam_envs.observation.features import Feature, Layout
 from lam_envs.observation.instructions import encode_instruction
 
 from ...conftest import Make
@@ -50,6 +51,9 @@ def test_demonstrations_are_mirrored_and_cut_after_success(both: Any, make: Make
     assert torch.equal(again.observations, source.observations)
     told = replace(source, sentences=["go left"] * len(source)).mirrored()
     assert set(told.sentences) == {"go right"}
+    layout = Layout([Feature("hole/side", 1, "1", "side of the hole", 0.0, 1.0, 1.0)])
+    with pytest.raises(ValueError, match=r"cannot be mirrored: .* Set mirror=false$"):
+        replace(source, interface=replace(source.interface, layout=layout)).mirrored()
 
 
 def test_steps_of_a_chain_have_the_sentence_of_their_command_and_chunks_end_with_it(tmp_path: Path) -> None:

@@ -228,6 +228,21 @@ def test_fine_tuning_keeps_the_estimator(push: Any, make: Make, tmp_path: Path) 
     assert all(torch.equal(values, after.state_dict()[name]) for name, values in before.state_dict().items())
 
 
+def test_images_of_other_cameras_are_refused_before_they_are_used(
+    push: Any, make: Make, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, front = make("LamPushPixels-v0", **IMAGES), {**IMAGES, "cameras": ("front",)}
+    folder = learned(env, push, **FIND).save(tmp_path / "agent")
+    other = demos.collect("LamPushPixels-v0", episodes=1, seed=1, env_kwargs=front, root=root)
+    monkeypatch.delattr("agents.imitation.lam.object_training.detected")
+    images = r"front \(32 x 40 x 3\)"
+    expected = rf"images have the cameras {images}; expected {images}, wrist \(32 x 40 x 3\), as in the other env"
+    with pytest.raises(ValueError, match=expected):
+        Lam.finetune(folder, other, env, seed=1, budget=1)
+    with pytest.raises(ValueError, match=expected):
+        agents.make("lam", env, **SMALL, **FIND).learn(push, [env, make("LamPushPixels-v0", **front)], seed=0)
+
+
 def test_mirrored_demonstrations_have_the_found_positions_and_no_images(push: Any, make: Make) -> None:
     source = read_source(push, find_objects=True)
     interface = source.interface

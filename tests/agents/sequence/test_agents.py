@@ -243,6 +243,19 @@ def test_tasks_without_such_a_frame_are_refused(make: Make) -> None:
         agents.make("act", make("LamReachDiscrete-v0"), task_frame="goal/relative")
 
 
+def test_a_mask_that_a_task_frame_would_reveal_is_refused(reach: Any, make: Make) -> None:
+    env = make("LamReach-v0")
+
+    def learned(*masked: str) -> None:
+        agent = agents.make("act", env, **SMALL["act"], task_frame="goal/relative", masked_features=masked)
+        agent.learn(reach, env, seed=0, budget=1)
+
+    message = "masked_features has tool/velocity/y without tool/velocity/x, and task_frame rotates them"
+    with pytest.raises(ValueError, match=message):
+        learned("tool/velocity/y", "tool/velocity/z")
+    learned("tool/velocity/x", "tool/velocity/y", "tool/position/z")
+
+
 @names
 def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach: Any, make: Make) -> None:
     env = make("LamReach-v0")

@@ -15,7 +15,7 @@ from agents.imitation.sequence.bc_rnn import RecurrentPolicy
 from agents.policies.heads.mixture import Mixture
 from agents.policies.sequence_policy import SequencePolicy
 from agents.training.randomness import isolated_rng
-from demos.datasets.statistics import array_statistics
+from demos.datasets.statistics import Statistics, array_statistics
 
 from .small import ACTIONS, DISCRETE, NAMES, batch, policy
 
@@ -227,6 +227,31 @@ def test_attention_does_not_see_padded_observations() -> None:
     changed = examples.observations.clone()
     changed[:, :2] += 1.0
     assert torch.equal(loss_of(made, examples), loss_of(made, replace(examples, observations=changed)))
+
+
+class Estimates(torch.nn.Module):
+    """Network that always estimates the same code."""
+
+    def __init__(self, code: torch.Tensor) -> None:
+        super().__init__()
+        self.code = code
+
+    def forward(self, noisy: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return self.code.expand_as(noisy)
+
+
+@pytest.mark.parametrize(
+    ("settings", "lowest"), [({}, 0.2), ({"mirror": True}, -0.5), ({"rotate": True}, -0.5)], ids=str
+)
+def test_diffusion_of_noise_leaves_the_range_of_the_demonstrations_only_for_mirrored_and_rotated_actions(
+    settings: dict[str, Any], lowest: float
+) -> None:
+    made: Any = policy("diffusion", objective="noise", **settings)
+    low, high = np.full(2, 0.2), np.full(2, 0.6)
+    made.codec.fit(Statistics(2, (low + high) / 2, np.ones(2), low, high))
+    made.network = Estimates(made.codec.encode(torch.tensor([-0.5, 0.5])))
+    action, _ = made.predict(observations(1, 1)[0, 0], deterministic=True)
+    np.testing.assert_allclose(action, [lowest, 0.5], atol=1e-5)
 
 
 def test_actions_are_scaled_by_their_range() -> None:
