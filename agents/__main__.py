@@ -25,7 +25,7 @@ from agents.explain.monitoring import monitor, predictor
 from agents.folders import read_description
 from agents.imitation.lam.commands import FINETUNE_EXAMPLE, finetune
 from agents.pretraining.command import PRETRAIN_EXAMPLE, pretrain
-from agents.registry import find
+from agents.registry import ADAPTED, find
 from agents.spec import TrainableAgent, spec_of
 from agents.training.arguments import (
     AgentClass,
@@ -46,16 +46,17 @@ from agents.training.arguments import (
     Root,
     SavedAgent,
     Settings,
+    check_datasets,
     check_free,
     check_processes,
     load_datasets,
-    load_play,
+    load_each,
     read_settings,
     recipe_datasets,
     training_environments,
     training_run,
 )
-from agents.training.provenance import outdated_parts
+from agents.training.provenance import effective_settings, outdated_parts
 from agents.training.saving.sources import (
     Kind,
     archive_settings,
@@ -118,23 +119,38 @@ def train(
     The folder OUT.training holds the log for TensorBoard.
     """
     with clear_errors():
-        spec = spec_of(find(agent))
-        keywords = parse_keywords(env_kwargs, "--env-kwargs")
-        demonstrations = [*demonstrations, *recipe_datasets(recipe, root)]
-        environments = training_environments(agent, spec, env, keywords, demonstrations, root)
-        agent_instance = agents.make(agent, environments[0], **read_settings(config))
-        if not isinstance(agent_instance, TrainableAgent):
-            raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
+        if agent in ADAPTED:
+            raise ValueError(
+                f"agent {agent} is made from a saved agent: use python -m agents adapt FOLDER --method reward"
+            )
+        found = find(agent)
+        spec = spec_of(found)
+        keywords, settings = parse_keywords(env_kwargs, "--env-kwargs"), read_settings(config)
         from agents.training.policy_agent import PolicyAgent
         from agents.training.saving.storage import check_target
 
-        if isinstance(agent_instance, PolicyAgent):
+        # Errors come before the datasets of a recipe are collected, which may take hours.
+        if isinstance(found, type) and issubclass(found, PolicyAgent):
             check_target(out)
         check_free(out, overwrite=overwrite)
         check_processes(spec, processes)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
-        datasets = load_datasets(agent, spec, demonstrations, root, cached=cache_frames)
-        played = load_play(agent, spec, play, root, cached=cache_frames)
+
+        def collected() -> list[str]:
+            check_datasets(agent, spec, [*demonstrations, *([recipe] if recipe else [])], play)
+            return [*demonstrations, *recipe_datasets(recipe, root)]
+
+        given: list[str] | None = None
+        if spec.takes_several_environments and not env:  # the environments are those of the datasets
+            effective_settings(agent, settings, "")
+            given = collected()
+        environments = training_environments(agent, spec, env, keywords, given or [], root)
+        agent_instance = agents.make(agent, environments[0], **settings)
+        if not isinstance(agent_instance, TrainableAgent):
+            raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
+        given = collected() if given is None else given
+        datasets = load_datasets(agent, spec, given, root, cached=cache_frames)
+        played = load_each(play, root, cached=cache_frames)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets
         # The protocol of third-party agents has neither a run nor several environments.
         learner: Any = agent_instance

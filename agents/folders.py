@@ -11,6 +11,8 @@ DESCRIPTION = "agent.json"
 """Name of the JSON file of a saved agent."""
 PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 """Objects in the record of a training run."""
+RESERVED = ("self", "env_id", "id")
+"""Other arguments of functions that make an environment: no keyword of an environment has these names."""
 EXPORTED_MODEL, EXPORTED_DESCRIPTION = "model.onnx", "model.json"
 """Names of the files of an exported policy: the model, and its inputs and outputs."""
 MONITOR, MONITOR_FIGURE = "monitor.json", "monitor.png"
@@ -55,4 +57,24 @@ def read_description(directory: str | Path) -> JsonObject:
     several = (training or {}).get("environments", [])
     if not (isinstance(several, list) and all(isinstance(each, dict) for each in several)):
         raise ValueError(f"{path} is damaged: training.environments is {several!r}; expected a list of objects")
+    check_keywords(path, "training.keywords", (training or {}).get("keywords"))
+    for number, each in enumerate(several):
+        check_keywords(path, f"training.environments[{number}].keywords", each.get("keywords"))
     return description
+
+
+def check_keywords(path: Path, where: str, keywords: object) -> None:
+    """Check recorded keywords of an environment, which become keyword arguments.
+
+    Args:
+        path: File that holds them.
+        where: Their position in the file.
+        keywords: Keywords by name; None for none.
+
+    Raises:
+        ValueError: They are no object, or one of them has a reserved name.
+    """
+    if not (keywords is None or (isinstance(keywords, dict) and not set(RESERVED) & keywords.keys())):
+        raise ValueError(
+            f"{path} is damaged: {where} is {keywords!r}; expected an object without {', '.join(RESERVED)}"
+        )

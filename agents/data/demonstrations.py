@@ -414,7 +414,8 @@ def _task(env_id: str, keywords: Mapping[str, object]) -> str | None:
 
 def solved_step(episode: Episode) -> int | None:
     """Return the step from which the task is solved until the end; None if it is not, or that is not recorded."""
-    success = np.asarray(episode.infos.get("is_success", ())).astype(bool)[1:]
+    flags = episode.success_flags
+    success = np.zeros(0, dtype=bool) if flags is None else flags.astype(bool)[1:]
     if not (success.size and success[-1]):
         return None
     failures = np.flatnonzero(~success)

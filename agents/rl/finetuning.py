@@ -9,11 +9,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage, unwrap_vec_wrapper
 
 from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.imitation.bc import BehaviorCloning
 from agents.policies.networks import BoundedPolicy, set_weights, weights_of
+from agents.training.stable_baselines.training import stored_observations
 from agents.types import Env
 from demos.datasets.tree import tree_map
 
@@ -81,7 +82,8 @@ def add_demonstrations_to_buffer(model: SAC, demonstrations: Demonstrations) -> 
 
     Args:
         model: Model with a plain replay buffer of one environment.
-        demonstrations: Demonstrations with the model's spaces.
+        demonstrations: Demonstrations with the model's spaces. Rewards belong to the executed actions, which are
+            added in place of recorded labels.
 
     Returns:
         Number of transitions that were added.
@@ -90,18 +92,19 @@ def add_demonstrations_to_buffer(model: SAC, demonstrations: Demonstrations) -> 
         ValueError: The buffer is of another class, or the demonstrations have other spaces or another rate.
     """
     data = DemonstrationData.of(demonstrations)
-    data.check_spaces(model.observation_space, model.action_space)
+    env = model.get_env()
+    transposed = None if env is None else unwrap_vec_wrapper(env, VecTransposeImage)
+    data.check_spaces((transposed.venv if transposed else model).observation_space, model.action_space)
     buffer: Any = model.replay_buffer
     if type(buffer) not in (ReplayBuffer, DictReplayBuffer) or buffer.n_envs != 1:
         raise ValueError(f"the replay buffer is a {type(buffer).__name__}; expected a plain one of one environment")
     added = 0
     for episode in data.iterate_episodes():
+        observations = stored_observations(episode.observations, model.observation_space)
         for step in range(len(episode)):
-            before, after = (
-                tree_map(lambda values, at=at: values[at], episode.observations) for at in (step, step + 1)
-            )
+            before, after = (tree_map(lambda values, at=at: values[at], observations) for at in (step, step + 1))
             ended = bool(episode.terminations[step] or episode.truncations[step])
-            action = model.policy.scale_action(episode.actions[step])
+            action = model.policy.scale_action(episode.executed_actions[step])
             infos = [{"TimeLimit.truncated": bool(episode.truncations[step]) and not episode.terminations[step]}]
             buffer.add(before, after, np.asarray(action), np.array([episode.rewards[step]]), np.array([ended]), infos)
             added += 1

@@ -18,7 +18,7 @@ from agents.training.stable_baselines.training import steps_per_env
 class PPOSettings(AgentSettings):
     """Settings of PPO."""
 
-    steps: Count = Field(300_000, description="Steps of all environments together; as many whole rollouts as fit.")
+    steps: Count = Field(300_000, description="Steps of all environments together, rounded up to whole rollouts.")
     steps_per_iteration: Count = Field(
         2048, description="Approximate steps of all environments in a rollout, which consists of whole episodes."
     )

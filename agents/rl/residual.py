@@ -33,6 +33,7 @@ from agents.training.settings import (
     Positive,
     check_seed,
     checked_settings,
+    recorded_settings,
 )
 from agents.training.stable_baselines.training import SeededEpisodes, horizon_of, steps_per_env, train
 from agents.types import Action, Array, Env, Info, JsonObject, Keywords, Memory, Observation, Start
@@ -215,7 +216,8 @@ class ResidualAgent(PolicyAgent):
             run: Checkpoints and log; by default none. There is no periodic evaluation.
 
         Raises:
-            ValueError: The budget is smaller than an episode, or the seed negative.
+            ValueError: The budget is smaller than an episode, or at most ``learning_starts`` with SAC; or the seed is
+                negative.
         """
         check_seed(seed)
         run, steps, horizon = run or Run(progress=progress), 20_000 if budget is None else budget, horizon_of(env)
@@ -295,7 +297,7 @@ class ResidualAgent(PolicyAgent):
 
 
 def _frozen(env: Env, name: str, settings: Mapping[str, Any]) -> PolicyAgent:
-    """Return an agent to correct, with untrained weights.
+    """Return an agent to correct, with untrained weights and exactly the settings of a record.
 
     Raises:
         ValueError: It is not one of ours, or none that can be corrected.
@@ -306,7 +308,8 @@ def _frozen(env: Env, name: str, settings: Mapping[str, Any]) -> PolicyAgent:
         raise ValueError(f"agent {name!r} cannot be corrected by a residual policy; expected one such as bc or act")
     if {"self", "env"} & settings.keys():
         raise ValueError(f"the settings of agent {name!r} are damaged")
-    frozen: PolicyAgent = kind(env, **settings)
+    settings_class = kind.spec.settings_class(settings) or AgentSettings
+    frozen: PolicyAgent = kind(env, **recorded_settings(settings_class, settings))
     return frozen
 
 

@@ -126,8 +126,8 @@ class SQIL(PolicyAgent):
             run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: The demonstrations have other spaces, the budget is below 1, the seed is negative, or the
-                environment has no spec.
+            ValueError: The demonstrations have other spaces, the budget is below 1 or at most ``learning_starts``,
+                the seed is negative, or the environment has no spec.
         """
         run = run or Run(progress=progress)
         data = DemonstrationData.of(demonstrations)
@@ -159,6 +159,8 @@ class SQIL(PolicyAgent):
                 network.features_extractor.fit(data.statistics)
         # A time limit does not end the task. The demonstrations contain terminations only.
         model.replay_buffer.handle_timeout_termination = True
+        # imitation puts the demonstrations on a GPU if there is one, whatever the device of the training.
+        model.replay_buffer.expert_buffer.device = model.replay_buffer.device
         made: BaseAlgorithm = model
         return made
 

@@ -53,7 +53,8 @@ class ReinforcementAgent(PolicyAgent):
             run: Checkpoints, log and periodic evaluation; by default none.
 
         Raises:
-            ValueError: A budget below 1, a negative seed, or an environment without a spec.
+            ValueError: A budget below 1, or of at most ``learning_starts`` steps; a negative seed; or an environment
+                without a spec.
         """
         run = run or Run(progress=progress)
         self.begin(None, env, run, seed=seed, budget=budget)

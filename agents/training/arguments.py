@@ -118,6 +118,27 @@ def recipe_datasets(name: str | None, root: Path | None) -> list[str]:
     return [dataset.id for dataset in collect_recipe(read_recipe(name), root=root, progress=True)]
 
 
+def check_datasets(name: str, spec: AgentSpec, given: Sequence[str], play: Sequence[str] = ()) -> None:
+    """Check that an agent learns from what is given, and that it gets what it needs.
+
+    Args:
+        name: Name of the agent.
+        spec: Its spec.
+        given: Datasets and recipes of demonstrations.
+        play: Datasets of further episodes of any quality.
+
+    Raises:
+        ValueError: It needs demonstrations, and none are given, or the other way around; or it does not learn from
+            play.
+    """
+    if given and not spec.needs_demonstrations:
+        raise ValueError(f"agent {name} learns from reward alone: remove --demos and --recipe")
+    if spec.needs_demonstrations and not given:
+        raise ValueError(f"agent {name} needs demonstrations: give a dataset by --demos")
+    if play and not spec.takes_play:
+        raise ValueError(f"agent {name} does not learn from play: remove --play, or give the datasets by --demos")
+
+
 def load_datasets(
     name: str, spec: AgentSpec, given: Sequence[str], root: Path | None, *, cached: bool = False
 ) -> list[minari.MinariDataset] | None:
@@ -133,33 +154,8 @@ def load_datasets(
     Raises:
         ValueError: It needs demonstrations, and none are given, or the other way around.
     """
-    if not spec.needs_demonstrations:
-        if given:
-            raise ValueError(f"agent {name} learns from reward alone: remove --demos")
-        return None
-    if not given:
-        raise ValueError(f"agent {name} needs demonstrations: give a dataset by --demos")
-    return load_each(given, root, cached=cached)
-
-
-def load_play(
-    name: str, spec: AgentSpec, given: Sequence[str], root: Path | None, *, cached: bool = False
-) -> list[minari.MinariDataset]:
-    """Load the further episodes of an agent that learns from play; none if none are given.
-
-    Args:
-        name: Name of the agent.
-        spec: Its spec.
-        given: Ids or folders of datasets.
-        root: Folder of all datasets.
-        cached: Write the frame caches of the datasets that need one; see :func:`load_each`.
-
-    Raises:
-        ValueError: Datasets are given to an agent that does not learn from play.
-    """
-    if given and not spec.takes_play:
-        raise ValueError(f"agent {name} does not learn from play: remove --play, or give the datasets by --demos")
-    return load_each(given, root, cached=cached)
+    check_datasets(name, spec, given)
+    return load_each(given, root, cached=cached) if spec.needs_demonstrations else None
 
 
 def load_each(given: Sequence[str], root: Path | None, *, cached: bool = False) -> list[minari.MinariDataset]:

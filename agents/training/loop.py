@@ -17,6 +17,7 @@ from agents.data.symmetry import Symmetry
 from agents.policies.torch_policy import TorchModel
 from agents.training.parallel import ProcessGroup
 from agents.training.randomness import generators, set_generators
+from agents.training.run import DivergedError, require_cuda
 from agents.types import State
 
 LARGEST_GRADIENT = 1e18
@@ -216,10 +217,10 @@ class TrainingLoop(Generic[PolicyType]):
             agent: Name of the agent.
 
         Raises:
-            ValueError: The loss of the last epoch is infinite or not a number.
+            DivergedError: The loss of the last epoch is infinite or not a number.
         """
         if not math.isfinite(self.logs["loss"]):
-            raise ValueError(
+            raise DivergedError(
                 f"the training of {agent} diverged: its loss is {self.logs['loss']}. Try a lower learning_rate"
             )
 
@@ -306,5 +307,10 @@ def torch_device(name: str) -> torch.device:
 
     Args:
         name: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+
+    Raises:
+        ValueError: The name is ``cuda``, and PyTorch finds no GPU.
     """
+    if name == "cuda":
+        require_cuda()
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)

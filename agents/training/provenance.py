@@ -57,7 +57,7 @@ def effective_settings(name: str, changed: Mapping[str, object], section: str) -
     Args:
         name: See :func:`agents.registry.find`.
         changed: Settings that differ from those of the agent's file.
-        section: Name of the environment in files of settings (:func:`agents.training.settings.stem`).
+        section: Name of the environment in files of settings (:func:`agents.training.settings.settings_section`).
 
     Raises:
         ValueError: A setting that the agent does not have, or a value of another type or out of range.
@@ -100,8 +100,9 @@ def training_record(
             "episodes": len(demonstrations.episodes),
             "checksum": demonstrations.checksum,
         },
-        "seed": seed,
-        "budget": budget,
+        # NumPy's integers cannot be written as JSON.
+        "seed": int(seed),
+        "budget": None if budget is None else int(budget),
         "versions": training_versions(agent, settings, env),
         "libraries": library_versions(PACKAGES),
     }

@@ -28,6 +28,10 @@ FIRST_SEED = 2**30
 """First seed of periodic evaluation; no result uses these seeds."""
 
 
+class DivergedError(ValueError):
+    """A training diverged: its loss, an output or a weight is infinite or not a number."""
+
+
 @dataclass
 class Run:
     """Progress, periodic evaluation, log and checkpoints of one training run.
@@ -74,6 +78,8 @@ class Run:
             raise ValueError(f"processes is {self.processes}; expected at least 1")
         if self.processes > 1 and self.device == "cuda":
             raise ValueError(f"{self.processes} processes train on CPUs, and device is 'cuda': expected auto or cpu")
+        if self.device == "cuda":
+            require_cuda()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -101,10 +107,8 @@ class Run:
             unit: Unit of the amount, such as ``steps``.
 
         Raises:
-            ValueError: The training diverged: a network's output is NaN.
+            DivergedError: A network's output is NaN.
         """
-        if self.device == "cuda":
-            require_cuda()
         self._total = total
         try:
             with self._bar:
@@ -114,7 +118,7 @@ class Run:
             # PyTorch's error for parameters of a distribution that are NaN; it prints all of them.
             if "found invalid values" not in str(error):
                 raise
-            raise ValueError(
+            raise DivergedError(
                 f"the training of {agent} diverged: its output is NaN. Try a lower learning_rate"
             ) from error
         finally:

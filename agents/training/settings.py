@@ -151,6 +151,8 @@ def _first_problem(
     if not first_error["loc"]:
         return str(first_error["ctx"]["error"])
     key = str(first_error["loc"][0])
+    if first_error["type"] == "missing":
+        return f"setting {key} of {owner} is missing: give it, or restore the file that it was read from"
     if first_error["type"] == "extra_forbidden":
         return f"unknown setting {key!r} of {owner}; expected one of {', '.join(kind.model_fields)}"
     bounds = {
@@ -253,11 +255,13 @@ SEED_LIMIT = 2**32
 """Seeds of training runs are below this, the largest that the libraries take."""
 
 
-def check_seed(seed: int) -> None:
+def check_seed(seed: object) -> None:
     """Check that a seed is valid.
 
     Raises:
-        ValueError: It is negative or too large.
+        ValueError: It is no whole number, negative or too large.
     """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"seed is {seed!r}; expected a whole number of at least 0 and below {SEED_LIMIT}")
     if not 0 <= seed < SEED_LIMIT:
         raise ValueError(f"seed is {seed}; expected at least 0 and below {SEED_LIMIT}")

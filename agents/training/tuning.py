@@ -20,7 +20,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.evaluation.evaluation import evaluate
 from agents.registry import make
 from agents.training.provenance import training_record
-from agents.training.run import FIRST_SEED, Run
+from agents.training.run import FIRST_SEED, DivergedError, Run
 from agents.training.settings import SEARCH, settings_files
 from agents.types import Env, JsonObject
 
@@ -108,7 +108,7 @@ def tune(
     device: str = "auto",
     progress: bool = False,
 ) -> TuningResult:
-    """Search for the settings with the highest success rate; bad trials are pruned.
+    """Search for the settings with the highest success rate; bad trials, and those that diverge, are pruned.
 
     Several processes may share a study. A killed trial is retried by the next process.
 
@@ -127,7 +127,7 @@ def tune(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: There is nothing to tune, or the study belongs to another training run.
+        ValueError: There is nothing to tune, the study belongs to another training run, or every trial diverged.
     """
     for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
         if number is not None and number < 1:
@@ -148,17 +148,28 @@ def tune(
         TextColumn("{task.fields[note]}"),
         disable=not progress,
     )
+    # A fixed seed would propose the same trials again after each start.
+    following = len(opened.get_trials(deepcopy=False))
+    opened.sampler = optuna.samplers.TPESampler(seed=following)
     with bar:
         task = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
 
         def objective(trial: optuna.Trial) -> float:
+            nonlocal following
+            if trial.number > following:
+                # Another process began a trial meanwhile: it may have started with the same seed.
+                opened.sampler = optuna.samplers.TPESampler(seed=trial.number)
+            following = max(following, trial.number + 1)
             chosen = {**settings, **suggest_settings(trial, space)}
             rates = []
             for number in range(seeds):
                 made = make(agent, env, **chosen)
                 run = _Trial(device=device, episodes=min(episodes, 20), trial=trial, before=number)
                 run.show_note = lambda note: bar.update(task, note=f"trial {trial.number}: {note}")
-                made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
+                try:
+                    made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
+                except DivergedError as error:
+                    raise optuna.TrialPruned(str(error)) from error
                 evaluation_seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
                 rates.append(evaluate(made, env, seeds=evaluation_seeds).success_rate)
             return float(np.mean(rates))
@@ -171,6 +182,11 @@ def tune(
 
         if len(_finished(opened)) < trials:
             opened.optimize(objective, callbacks=[after])
+    if not opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise ValueError(
+            f"all {len(_finished(opened))} trials in {study} diverged: start another study, with a lower learning "
+            "rate by --config"
+        )
     best = opened.best_trial
     best_settings = {
         name: space[name]["choices"][value] if "choices" in space[name] else value
@@ -218,8 +234,6 @@ def _opened(path: Path, study_identity: Mapping[str, object]) -> optuna.Study:
         if known and name not in known:
             raise ValueError(f"{path} holds a study of {known[0]}: choose another file for {name}")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    # A fixed seed would propose the same trials again after each start.
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.get_trials(deepcopy=False)))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     stored = study.user_attrs.get("of")
     if stored is None:

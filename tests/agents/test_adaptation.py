@@ -233,6 +233,7 @@ def test_errors_say_what_to_do(reach: Any, make: Make) -> None:
             "the budget is 39 labels; expected at least the 40 of an episode",
         ),
         ({"method": "reward", "budget": 39, "check_episodes": 1}, "budget is 39 steps; expected at least the 40"),
+        ({"method": "reward", "budget": 60, "learning_starts": 60}, "budget is 60 steps and learning_starts is 60"),
         ({"update": 3}, "unknown setting 'update' of method demonstrations"),
         ({}, "no demonstrations to replay: give those that the agent learned from, or set replay_share=0"),
         ({"method": "queries", "demonstrations": dataset}, "method queries takes no demonstrations: remove --demos"),
@@ -284,6 +285,23 @@ def test_a_damaged_residual_policy_is_refused(reach: Any, make: Make, tmp_path: 
         (saved / "agent.json").write_text(json.dumps(changed))
         with pytest.raises(ValueError, match="cannot be corrected by a residual policy"):
             agents.load(saved, env)
+    without = {name: value for name, value in content["settings"].items() if name != "base"}
+    (saved / "agent.json").write_text(json.dumps({**content, "settings": without}))
+    with pytest.raises(ValueError, match="setting base of agent residual is missing"):
+        agents.load(saved, env)
+
+
+def test_the_corrected_agent_has_its_own_settings_and_none_of_the_environment(make: Make, tmp_path: Path) -> None:
+    env = make("LamPush-v0")
+    base = agents.make("act", env, width=16, task_frame=None, near_zero=False, idle_steps=None)
+    assert agents.make("act", env).settings.task_frame == "goal/relative"
+    agent = ResidualAgent.of(base, env, hidden_sizes=[8])
+    loaded: Any = agents.load(agent.save(tmp_path / "residual"), env)
+    observation, _ = env.reset(seed=0)
+    expected = base.predict(observation, deterministic=True)[0]
+    for each in (agent, loaded):
+        assert each.base.settings == base.settings
+        np.testing.assert_array_equal(each.base.predict(observation, deterministic=True)[0], expected)
 
 
 @pytest.mark.parametrize(

@@ -325,3 +325,15 @@ def test_the_algorithm_of_a_model_need_not_be_known(make: Make, tmp_path: Path) 
     path = changed(tmp_path / "model.zip", tmp_path / "other.zip", **dict.fromkeys(names, "unknown"))
     loaded = archive.load(path, env, vecnormalize=False)
     assert np.array_equal(acted(loaded, env), acted(model, env))
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("data", json.dumps({"numbers": list(range(1000))}))
+    content = bytearray(path.read_bytes())
+    start = content.index(b"data") + len("data")
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.zip is damaged, or is not an archive of a model"):
+        archive.check(path)

@@ -115,6 +115,7 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
     for arguments, message in (
         (["train", "expert", *train], "agent expert cannot be trained"),
         (["train", "bd", *train], "unknown agent 'bd'"),
+        (["train", "residual", *train], "agent residual is made from a saved agent: use python -m agents adapt"),
         (["train", "bc", *train, "--config", "env=3"], "--config env: no agent has such a setting"),
         (["train", "bc", *train, "--device", "bogus"], "device is 'bogus'; expected one of auto, cpu, cuda"),
         (["train", "bc", *train, "--config", "epoch=2"], "unknown setting 'epoch'"),
@@ -133,6 +134,30 @@ def test_errors_are_one_clear_line(datasets: Any, tmp_path: Path) -> None:
         assert message in failed.stderr
         assert "Traceback" not in failed.stderr
     assert not (tmp_path / "x").exists()
+
+
+RECIPE = "{description: one, seed: 3, datasets: [{environments: [LamReach-v0], demonstrations: 2}]}"
+
+
+def test_errors_come_before_the_datasets_of_a_recipe_are_collected(datasets: Any, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    given = ["--recipe", str(tmp_path / "recipe.yaml"), "--root", str(tmp_path / "root")]
+    env, out = ["--env", "LamReach-v0"], ["--out", str(tmp_path / "x")]
+    for arguments, message in (
+        (["bc", *env, *out, "--config", "epoch=2"], "unknown setting 'epoch'"),
+        (["lam", *out, "--config", "epoch=2"], "unknown setting 'epoch'"),
+        (["bc", *out], "agent bc needs an environment"),
+        (["bc", *env, "--out", str(tmp_path / "full"), "--overwrite"], "holds 'notes.txt'"),
+        (["bc", *env, *out, "--device", "bogus"], "device is 'bogus'"),
+        (["bc", *env, *out, "--play", "lam/any-v0"], "agent bc does not learn from play"),
+        (["ppo", *env, *out], "agent ppo learns from reward alone: remove --demos and --recipe"),
+    ):
+        failed = CliRunner().invoke(app, ["train", *arguments, *given])
+        assert failed.exit_code == 2, arguments
+        assert message in " ".join(failed.stderr.split())
+    assert not (tmp_path / "root").exists()
 
 
 THIRD_PARTY = """

@@ -13,8 +13,9 @@ import torch
 
 import agents
 import demos
-from agents.data.demonstrations import DemonstrationData, concatenate_transitions
+from agents.data.demonstrations import DemonstrationData, concatenate_transitions, solved_step
 from demos.datasets.checksum import checksum
+from demos.datasets.episode import Episode
 from demos.datasets.reading import episodes_of
 
 from ..conftest import Make
@@ -165,3 +166,20 @@ def test_a_split_is_of_whole_episodes_and_follows_from_the_generator(reach: Any)
     assert (len(first), len(second)) == (4, 2)
     assert sorted(first + second) == list(range(6))
     assert data.split(0.34, np.random.default_rng(3)) == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("infos", "expected"),
+    [
+        ({"is_success": [False, True, False, True, True]}, 2),
+        ({"success": [False, True, False, True, True]}, 2),
+        ({"is_success": {"grasp": np.ones(5)}, "success": [False, False, True, True, True]}, 1),
+        ({"is_success": np.ones((5, 2), dtype=bool)}, None),
+        ({"is_success": [True, True, True, True, False]}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_success_is_found_under_each_of_its_names(infos: dict[str, Any], expected: int | None) -> None:
+    flags = np.zeros(4, dtype=bool)
+    assert solved_step(Episode(None, np.zeros((5, 2)), np.zeros(4), np.zeros(4), flags, flags, infos)) == expected

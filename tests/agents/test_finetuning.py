@@ -12,6 +12,7 @@ import torch
 import agents
 import demos
 from agents.rl.finetuning import add_demonstrations_to_buffer, ppo_from, sac_from
+from demos.datasets.reading import episodes_of
 
 from ..conftest import Make
 
@@ -77,3 +78,27 @@ def test_policies_that_sac_cannot_start_from_are_refused(make: Make, tmp_path: P
     discrete = make("LamReachDiscrete-v0")
     with pytest.raises(ValueError, match="train bc with squash=true"):
         sac_from(agents.make("bc", discrete), discrete)
+
+
+def test_rewards_in_the_buffer_belong_to_the_executed_actions(make: Make, tmp_path: Path) -> None:
+    env = make("LamReach-v0")
+    noisy = demos.collect("LamReach-v0", episodes=1, demonstrator="noisy", root=tmp_path)
+    model = sac_from(agents.make("bc", env, hidden_sizes=[8]), env, buffer_size=100, device="cpu")
+    added = add_demonstrations_to_buffer(model, noisy)
+    (episode,) = episodes_of(noisy)
+    assert not np.allclose(episode.actions, episode.executed_actions, atol=0.01)
+    buffer: Any = model.replay_buffer
+    actions = model.policy.unscale_action(buffer.actions[:added, 0])
+    np.testing.assert_allclose(actions, episode.executed_actions, atol=1e-6)
+
+
+def test_demonstrations_with_images_are_added_as_the_model_sees_them(make: Make, tmp_path: Path) -> None:
+    small = {"image_width": 24, "image_height": 28}
+    env = make("LamReachPixels-v0", **small)
+    shown = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=small, root=tmp_path)
+    model = sac_from(agents.make("bc", env, hidden_sizes=[8]), env, buffer_size=100, device="cpu")
+    added = add_demonstrations_to_buffer(model, shown)
+    (episode,) = episodes_of(shown)
+    buffer: Any = model.replay_buffer
+    images = buffer.observations["front"][:added, 0].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(images, episode.observations["front"][:-1])

@@ -99,20 +99,29 @@ def test_a_training_leaves_nothing_among_the_temporary_files(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_periodic_evaluation_does_not_change_a_training(make: Make, tmp_path: Path) -> None:
-    env = make("LamReachDiscrete-v0")
-    agent, watched = (agents.make("dqn", env, **OFF_POLICY) for _ in range(2))
-    agent.learn(None, env, seed=0, budget=400)
-    shown: list[float] = []
+@pytest.mark.parametrize(
+    ("name", "env_id", "settings", "expected"),
+    [
+        # The last rollouts end beyond the budget.
+        pytest.param("ppo", "LamReach-v0", ALGORITHMS[3][3], [80, 160, 240], id="ppo"),
+        pytest.param("dqn", "LamReachDiscrete-v0", OFF_POLICY, [80, 120, 200, 232], id="dqn", marks=pytest.mark.slow),
+    ],
+)
+def test_periodic_evaluations_reach_the_end_and_do_not_change_a_training(
+    name: str, env_id: str, settings: dict[str, Any], expected: list[int], make: Make, tmp_path: Path
+) -> None:
+    env = make(env_id)
+    agent, watched = (agents.make(name, env, **settings) for _ in range(2))
+    agent.learn(None, env, seed=0, budget=230)
+    shown: list[int] = []
 
     class PeriodicEvaluation(Run):
         def log(self, done: int, **numbers: float) -> None:
             super().log(done, **numbers)
-            shown.extend([numbers["success"]] if "success" in numbers else [])
+            shown.extend([done] if "success" in numbers else [])
 
-    watched.learn(None, env, seed=0, budget=400, run=PeriodicEvaluation(tmp_path, episodes=2, evaluations=4))
-    assert len(shown) == 3, "after the last step nothing begins"
+    watched.learn(None, env, seed=0, budget=230, run=PeriodicEvaluation(tmp_path, episodes=1, evaluations=4))
+    assert shown == expected
     assert same(watched, agent)
     assert list(tmp_path.glob("events.out.tfevents*"))
 
@@ -136,6 +145,15 @@ def test_learning_less_often_than_the_training_ends_is_refused(name: str, make: 
     env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
     with pytest.raises(ValueError, match="train_freq is 100; expected at most the 80 steps"):
         agents.make(name, env, train_freq=100, hidden_sizes=[8]).learn(None, env, seed=0, budget=80)
+
+
+@pytest.mark.parametrize("name", ["dqn", "sac"])
+def test_a_training_that_ends_before_it_learns_is_refused(name: str, make: Make) -> None:
+    env = make("LamReachDiscrete-v0" if name == "dqn" else "LamReach-v0")
+    with pytest.raises(
+        ValueError, match="the budget is 80 steps and learning_starts is 80: the agent would not learn"
+    ):
+        agents.make(name, env, learning_starts=80, hidden_sizes=[8]).learn(None, env, seed=0, budget=80)
 
 
 @pytest.mark.slow

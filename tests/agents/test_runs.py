@@ -23,6 +23,7 @@ import demos
 from agents.registry import find
 from agents.spec import spec_of
 from agents.training.checkpoints import read_state, write_state
+from agents.training.loop import torch_device
 from agents.training.randomness import isolated_rng
 from agents.training.run import CHECKPOINT, Run
 
@@ -170,12 +171,11 @@ def test_runs_with_invalid_arguments_are_refused(keywords: dict[str, Any], messa
         Run(**keywords)
 
 
-def test_a_missing_gpu_is_an_error(datasets: Any, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_an_error_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    root, ids = datasets
-    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
-    with pytest.raises(ValueError, match="PyTorch finds no GPU: use auto or cpu"):
-        agents.make("bc", env, **QUICK).learn(dataset, env, seed=0, budget=1, run=Run(device="cuda"))
+    for call in (lambda: Run(device="cuda"), lambda: torch_device("cuda")):
+        with pytest.raises(ValueError, match="PyTorch finds no GPU: use auto or cpu"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,25 @@ def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, mak
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
     with pytest.raises(ValueError, match=rf"seed is {seed}; expected at least 0 and below 4294967296"):
         agents.make(name, env).learn(dataset, env, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [1.5, 1.0, True, "1", None])
+def test_seeds_that_are_no_whole_numbers_are_refused(seed: Any, datasets: Any, make: Make) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    with pytest.raises(ValueError, match=f"seed is {seed!r}; expected a whole number of at least 0 and below"):
+        agents.make("bc", env).learn(dataset, env, seed=seed)
+
+
+def test_seeds_and_budgets_of_numpy_are_recorded_as_integers(datasets: Any, make: Make, tmp_path: Path) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    plain, numbers = agents.make("bc", env, **QUICK), agents.make("bc", env, **QUICK)
+    plain.learn(dataset, env, seed=3, budget=2)
+    numbers.learn(dataset, env, seed=np.int64(3), budget=np.int64(2))
+    folders = [agent.save(tmp_path / name) for name, agent in (("plain", plain), ("numbers", numbers))]
+    assert weights(numbers) == weights(plain)
+    assert len({(folder / "agent.json").read_text() for folder in folders}) == 1
 
 
 def test_periodic_evaluation_needs_an_environment_with_a_spec(make: Make) -> None:

@@ -178,7 +178,13 @@ def test_a_monitor_is_replaced_with_the_agent_beside_it(saved: Any, tmp_path: Pa
 def test_a_training_that_is_no_description_is_refused(saved: Any) -> None:
     _, env, folder = saved
     described = json.loads((folder / DESCRIPTION).read_text())
-    for training in (7, {"versions": "new"}, {"demonstrations": [1]}):
+    for training in (
+        7,
+        {"versions": "new"},
+        {"demonstrations": [1]},
+        {"environments": [{"environment": "LamReach-v0", "keywords": ["robot"]}]},
+        {"environment": "LamReach-v0", "keywords": {"env_id": "'x'"}},
+    ):
         (folder / DESCRIPTION).write_text(json.dumps({**described, "training": training}))
         with pytest.raises(ValueError, match=r"agent\.json is damaged: training"):
             agents.load(folder, env)

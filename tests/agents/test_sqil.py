@@ -11,6 +11,7 @@ import torch
 
 import agents
 import demos
+from agents.data.demonstrations import DemonstrationData
 from agents.training.stable_baselines import training as stable_baselines
 
 from ..conftest import Make
@@ -72,3 +73,15 @@ def test_other_spaces_are_refused(shown: Any, make: Make) -> None:
     grasp = make("LamGraspDiscrete-v0")
     with pytest.raises(ValueError, match="this agent's environment has"):
         agents.make("sqil", grasp, **OFF_POLICY).learn(shown, grasp, seed=0, budget=100)
+
+
+def test_minibatches_are_on_the_device_of_the_training_where_there_is_a_gpu(
+    shown: Any, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make("LamReachDiscrete-v0")
+    agent: Any = agents.make("sqil", env, **OFF_POLICY)
+    envs = stable_baselines.training_envs(env, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    model = agent._new_model(envs, DemonstrationData(shown), "cpu")
+    envs.close()
+    assert model.replay_buffer.expert_buffer.sample(4).observations.device.type == "cpu"

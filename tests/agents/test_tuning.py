@@ -119,3 +119,57 @@ def test_files_and_settings_that_cannot_be_tuned_are_refused_first(make: Make, t
     with pytest.raises(ValueError, match="unknown setting 'nope'"):
         tuning.tune("bc", env, None, tmp_path / "study.db", {"nope": 3}, trials=1)
     assert not (tmp_path / "study.db").exists()
+
+
+def stored(study: Path, **keywords: Any) -> optuna.Study:
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{study}", **keywords)
+
+
+def with_learning_rates(monkeypatch: pytest.MonkeyPatch, *rates: float) -> None:
+    """Let trials train with these learning rates, whatever the study proposes."""
+    suggest, left = tuning.suggest_settings, iter(rates)
+    monkeypatch.setattr(
+        tuning, "suggest_settings", lambda *given: {**suggest(*given), "batch_size": 32, "learning_rate": next(left)}
+    )
+
+
+def test_processes_that_start_together_propose_different_trials(
+    datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, optimize = tmp_path / "study.db", optuna.Study.optimize
+
+    def optimize_after_another_process(self: Any, *args: Any, **keywords: Any) -> None:
+        other = stored(path, sampler=optuna.samplers.TPESampler(seed=0))
+        suggest(other.ask(), tuning.search_space("bc"))
+        optimize(self, *args, **keywords)
+
+    suggest = tuning.suggest_settings
+    with_learning_rates(monkeypatch, -1.0)  # an error before the training, which is not of interest
+    monkeypatch.setattr(optuna.Study, "optimize", optimize_after_another_process)
+    with pytest.raises(ValueError, match=r"learning_rate of agent bc is -1\.0"):
+        tuned(datasets, make("LamReach-v0"), path, 1)
+    first, second = (trial.params for trial in stored(path).trials)
+    assert first["learning_rate"] != second["learning_rate"]
+
+
+def test_a_trial_that_diverges_is_pruned_and_a_process_alone_proposes_what_follows_from_its_seed(
+    datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    expected = [study.ask() for _ in range(2)]
+    for trial in expected:
+        tuning.suggest_settings(trial, tuning.search_space("bc"))
+    with_learning_rates(monkeypatch, 1e30, 0.001)
+    assert tuned(datasets, make("LamReach-v0"), tmp_path / "study.db", 2).trials == 2
+    trials = stored(tmp_path / "study.db").trials
+    assert [trial.state.name for trial in trials] == ["PRUNED", "COMPLETE"]
+    assert [trial.params for trial in trials] == [trial.params for trial in expected]
+
+
+@pytest.mark.slow
+def test_a_study_of_trials_that_all_diverge_is_an_error(
+    datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_learning_rates(monkeypatch, 1e30)
+    with pytest.raises(ValueError, match=r"all 1 trials in .* diverged: start another study"):
+        tuned(datasets, make("LamReach-v0"), tmp_path / "study.db", 1)

@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 
+from agents.training.stable_baselines.training import stored_observations
 from agents.types import Array, Info, Observation, Space, State, Tensors
 from demos.datasets.episode import Episode
 from demos.datasets.tree import tree_map
@@ -107,7 +108,7 @@ class Batch(NamedTuple):
         discounts: gamma; 0 where the episode terminated with this step.
         next_observations: Observation one step later.
         returns: Sum of gamma^k r_k over up to n steps.
-        later_discounts: gamma to the power of the number of these steps; 0 where the episode terminated at the last.
+        n_step_discounts: gamma to the power of the number of these steps; 0 where the episode terminated at the last.
         n_step_observations: Observation after the last of these steps.
         demonstrated: 1 for demonstrations, 0 for the agent's own transitions.
         weights: Importance weights, at most 1.
@@ -200,8 +201,9 @@ class PrioritizedReplayBuffer(BaseBuffer):
         rows = np.arange(self.pos, self.pos + len(episode))
         if self.full or self.pos + len(episode) > self.demonstrations:
             raise ValueError(f"a demonstration of {len(episode)} steps ends beyond row {self.demonstrations}")
-        _write(self.observations, rows, tree_map(lambda values: values[:-1], episode.observations))
-        _write(self.next_observations, rows, tree_map(lambda values: values[1:], episode.observations))
+        observations = stored_observations(episode.observations, self.observation_space)
+        _write(self.observations, rows, tree_map(lambda values: values[:-1], observations))
+        _write(self.next_observations, rows, tree_map(lambda values: values[1:], observations))
         self.actions[rows] = episode.executed_actions
         self.labels[rows] = episode.actions
         self.rewards[rows] = episode.rewards

@@ -157,8 +157,10 @@ def _read(path: str | Path) -> JsonObject:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(archive.read("data"))
         missing = [name for name in POLICY if name not in data]
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
-        raise ValueError(f"{path} is not an archive of a model of Stable-Baselines3: {error}") from error
+    except Exception as error:  # a damaged archive may raise anything, such as zlib.error
+        raise ValueError(
+            f"{path} is damaged, or is not an archive of a model of Stable-Baselines3: {error}"
+        ) from error
     if missing or not isinstance(data, dict):
         raise ValueError(f"{path} is not an archive of a model of Stable-Baselines3: it lacks {', '.join(missing)}")
     return data

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.evaluation.evaluation import make_env
-from agents.folders import DESCRIPTION, EXPORTED_DESCRIPTION, is_exported, is_saved, read_description
+from agents.folders import DESCRIPTION, EXPORTED_DESCRIPTION, check_keywords, is_exported, is_saved, read_description
 from agents.registry import ARCHIVE, is_remote, make
 from agents.spec import TrainableAgent
 from agents.training.provenance import environments_of
@@ -215,6 +215,7 @@ def _record(source: AgentSource) -> JsonObject:
     try:
         content = json.loads(path.read_text())
         recorded = {name: content.get(name) for name in ("environment", "keywords")}
+        check_keywords(path, "keywords", recorded["keywords"])
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}; export the agent again") from error
     return {"training": recorded}

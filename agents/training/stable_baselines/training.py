@@ -16,18 +16,20 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import maybe_transpose
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.training.randomness import generators, isolated_rng, set_generators
 from agents.training.run import FIRST_SEED, Run
 from agents.training.stable_baselines.vec_env import ParallelVecEnv
-from agents.types import Array, Env, Info, Keywords, Observation, State
+from agents.types import Array, Env, Info, Keywords, Observation, Space, State
 from lam_envs.vector import AutoresetMode, ParallelVectorEnv
 from lam_envs.vector.parallel import default_workers
 
@@ -196,12 +198,19 @@ def train(
         steps: Total steps of all environments.
 
     Raises:
-        ValueError: ``train_freq`` is larger than ``steps``.
+        ValueError: ``train_freq`` is larger than ``steps``, or ``learning_starts`` leaves no step to learn from.
     """
     horizon = horizon_of(env)
     every = getattr(getattr(model, "train_freq", None), "frequency", 0)
     if every > steps:
         raise ValueError(f"train_freq is {every}; expected at most the {steps} steps of the training")
+    # Off-policy algorithms finish the last interval between updates, and update after `learning_starts` steps.
+    starts, taken = getattr(model, "learning_starts", 0), -(-steps // every) * every if every else steps
+    if starts and taken <= starts:
+        raise ValueError(
+            f"the budget is {steps} steps and learning_starts is {starts}: the agent would not learn. Use a larger "
+            "budget or a smaller learning_starts"
+        )
     state = run.restored()
     if state is not None:
         restore(model, state)
@@ -213,6 +222,7 @@ def train(
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(steps - model.num_timesteps, callback, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
     run.log(model.num_timesteps)
+    run.evaluate(model.policy, env, model.num_timesteps)
 
 
 class _RunCallback(BaseCallback):
@@ -263,6 +273,18 @@ def restore(model: BaseAlgorithm, state: State) -> None:
     set_replay(getattr(model, "replay_buffer", None), state["replay"])
     model.action_space.np_random.bit_generator.state = state["actions"]
     set_generators(state["generators"])
+
+
+def stored_observations(observations: Observation, space: Space) -> Observation:
+    """Return observations as Stable-Baselines3 stores them in a replay buffer: it moves the channels of images first.
+
+    Args:
+        observations: Observations, shape (N, ...), or a dict of such.
+        space: Space of the replay buffer.
+    """
+    if isinstance(space, spaces.Dict):
+        return {name: maybe_transpose(observations[name], part) for name, part in space.spaces.items()}
+    return maybe_transpose(np.asarray(observations), space)
 
 
 def replay_state(buffer: BaseBuffer | None) -> State | None:

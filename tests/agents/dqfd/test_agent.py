@@ -179,6 +179,22 @@ def test_goals_are_observed(make: Make, tmp_path: Path) -> None:
     assert same(one, other)
 
 
+def test_images_of_demonstrations_are_stored_as_the_network_sees_them(make: Make, tmp_path: Path) -> None:
+    keywords = {"image_width": 24, "image_height": 28, "control": "discrete"}
+    env = make("LamReachPixels-v0", **keywords)
+    shown = demos.collect("LamReachPixels-v0", episodes=1, env_kwargs=keywords, root=tmp_path)
+    observations: Any = model_of(env, shown, buffer_size=10).replay_buffer.observations
+    (episode,) = episodes_of(shown)
+    images = observations["front"][: len(episode)].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(images, episode.observations["front"][:-1])
+    agent = agents.make("dqfd", env, **{**SMALL, "pretraining_steps": 2, "train_freq": 40, "buffer_size": 100})
+    agent.learn(shown, env, seed=0, budget=40)
+    observation, _ = env.reset(seed=0)
+    loaded = agents.load(agent.save(tmp_path / "agent"), env)
+    action = loaded.predict(observation, deterministic=True)[0]
+    np.testing.assert_array_equal(action, agent.predict(observation, deterministic=True)[0])
+
+
 def test_what_cannot_be_learned_from_is_refused(datasets: Any, shown: Any, make: Make) -> None:
     root, ids = datasets
     env = make("LamReachDiscrete-v0")

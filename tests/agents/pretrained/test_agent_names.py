@@ -278,6 +278,14 @@ def test_keywords_that_are_not_given_are_those_of_the_training() -> None:
         make_trained_env(find_source("expert"), None)
 
 
+@pytest.mark.parametrize("keywords", [["robot"], {"env_id": "'x'"}], ids=str)
+def test_damaged_keywords_of_an_exported_policy_are_refused(keywords: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "model.json").write_text(json.dumps({"environment": "LamReach-v0", "keywords": keywords}))
+    with pytest.raises(ValueError, match=r"model\.json is damaged: .*keywords is"):
+        make_trained_env(find_source(str(tmp_path)), None)
+
+
 @pytest.mark.slow
 def test_an_agent_is_explained_in_the_environment_of_its_training() -> None:
     command = ("explain", "lam/generalist", "--env", "LamReach-v0", "--method", "words", "--out", "reach.html")

@@ -23,11 +23,17 @@ class AdaptByReward(AdaptationMethod):
     settings_class = RewardSettings
 
     def check(self, case: Case) -> None:
-        """Check that a residual policy can correct the agent, and that the budget is enough for an episode."""
+        """Check that a residual policy can correct the agent, and that the budget is enough."""
         self._untrained(case)
         horizon = horizon_of(case.env)
         if case.budget < horizon:
             raise ValueError(f"the budget is {case.budget} steps; expected at least the {horizon} of an episode")
+        starts = case.settings.learning_starts
+        if case.settings.algorithm == "sac" and case.budget <= starts:
+            raise ValueError(
+                f"the budget is {case.budget} steps and learning_starts is {starts}: the residual policy would not "
+                "learn. Use a larger budget or a smaller learning_starts"
+            )
 
     @staticmethod
     def _untrained(case: Case) -> ResidualAgent:
