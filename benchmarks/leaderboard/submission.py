@@ -188,7 +188,7 @@ def _expected_cells(suite: Suite, environment: str, *, learned: bool, from_demon
     if example is None:
         return []
     return suite.cells_of(
-        example.model_copy(update={**_BLANK, "mixture": None, "pretraining": None, "adaptation": None}),
+        example.model_copy(update={**_BLANK, "mixture": (), "pretraining": None, "adaptation": None}),
         environment,
         example.datasets(environment) if from_demonstrations else [(None, None)],
         suite.training_seeds if learned else None,
