@@ -136,19 +136,19 @@ def train(
         check_processes(spec, processes)
         run = training_run(out, device=device, episodes=eval_episodes, overwrite=overwrite, processes=processes)
 
-        def collected() -> list[str]:
+        def collect_given() -> list[str]:
             check_datasets(agent, spec, [*demonstrations, *([recipe] if recipe else [])], play)
             return [*demonstrations, *recipe_datasets(recipe, root)]
 
         given: list[str] | None = None
         if spec.takes_several_environments and not env:  # the environments are those of the datasets
             effective_settings(agent, settings, "")
-            given = collected()
+            given = collect_given()
         environments = training_environments(agent, spec, env, keywords, given or [], root)
         agent_instance = agents.make(agent, environments[0], **settings)
         if not isinstance(agent_instance, TrainableAgent):
             raise ValueError(f"agent {agent} cannot be trained: it has no learn(), save() and load()")
-        given = collected() if given is None else given
+        given = collect_given() if given is None else given
         datasets = load_datasets(agent, spec, given, root, cached=cache_frames)
         played = load_each(play, root, cached=cache_frames)
         learned: Any = datasets[0] if datasets is not None and len(datasets) == 1 else datasets

@@ -12,7 +12,7 @@ DESCRIPTION = "agent.json"
 PARTS = ("demonstrations", "keywords", "libraries", "settings", "versions")
 """Objects in the record of a training run."""
 RESERVED = ("self", "env_id", "id")
-"""Other arguments of functions that make an environment: no keyword of an environment has these names."""
+"""Names that environment keywords cannot have: they are other arguments of the functions that make one."""
 EXPORTED_MODEL, EXPORTED_DESCRIPTION = "model.onnx", "model.json"
 """Names of the files of an exported policy: the model, and its inputs and outputs."""
 MONITOR, MONITOR_FIGURE = "monitor.json", "monitor.png"
@@ -72,9 +72,9 @@ def check_keywords(path: Path, where: str, keywords: object) -> None:
         keywords: Keywords by name; None for none.
 
     Raises:
-        ValueError: They are no object, or one of them has a reserved name.
+        ValueError: They are not an object, or one of them has a reserved name.
     """
     if not (keywords is None or (isinstance(keywords, dict) and not set(RESERVED) & keywords.keys())):
         raise ValueError(
-            f"{path} is damaged: {where} is {keywords!r}; expected an object without {', '.join(RESERVED)}"
+            f"{path} is damaged: {where} is {keywords!r}; expected an object without the keys {', '.join(RESERVED)}"
         )

@@ -1,4 +1,4 @@
-"""Facts about agents that are known without making one, and the methods of agents."""
+"""Agent specs, and the protocols of agents."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class AgentSpec:
         takes_several_environments: True if ``learn`` also takes a list of environments, and of their datasets, and a
             saved agent acts in each of them.
         takes_processes: True if several processes can train it together.
-        has_hidden_memory: True if it also remembers outside of the ``state`` of ``predict``, such as on a server: no
-            earlier step can be restored.
+        has_external_state: True if it also keeps state outside of the ``state`` of ``predict``, such as on a server:
+            no earlier step can be restored.
         takes_play: True if ``learn`` takes ``play``: further episodes of any quality, whose actions are known.
         make: Makes the agent from an environment and settings; None if the class does.
     """
@@ -45,7 +45,7 @@ class AgentSpec:
     takes_run: bool = False
     takes_several_environments: bool = False
     takes_processes: bool = False
-    has_hidden_memory: bool = False
+    has_external_state: bool = False
     takes_play: bool = False
     make: Callable[..., Policy] | None = None
     choose_settings: Callable[[Mapping[str, object]], type[Any]] | None = None

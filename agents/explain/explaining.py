@@ -213,9 +213,9 @@ def _function(agent: Policy, trace: Trace, missing: dict[str, str]) -> PolicyFun
     if isinstance(agent, RandomAgent):
         missing["function"] = missing["observation"] = f"agent {name} draws its actions, whatever it sees"
         return None
-    if spec_of(agent).has_hidden_memory:
-        missing["function"] = f"agent {name} remembers outside of this program, where its network is too"
-        missing["observation"] = f"agent {name} remembers outside of this program: no earlier step can be restored"
+    if spec_of(agent).has_external_state:
+        missing["function"] = f"agent {name} keeps state outside of predict, and its network is not available"
+        missing["observation"] = f"agent {name} keeps state outside of predict: no earlier step can be restored"
         return None
     function = function_of(agent)
     if function is None:

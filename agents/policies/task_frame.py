@@ -97,7 +97,7 @@ class TaskFrame(nn.Module):
             masked: Indices of the numbers that are not used.
 
         Raises:
-            ValueError: They do.
+            ValueError: They hide only one of x and y of a vector.
         """
         hidden = set(masked.get(self.settings.part, ()))
         for x, name in self.settings.vectors.items():

@@ -119,7 +119,7 @@ def recipe_datasets(name: str | None, root: Path | None) -> list[str]:
 
 
 def check_datasets(name: str, spec: AgentSpec, given: Sequence[str], play: Sequence[str] = ()) -> None:
-    """Check that an agent learns from what is given, and that it gets what it needs.
+    """Check that the given datasets are those that an agent learns from.
 
     Args:
         name: Name of the agent.
@@ -128,8 +128,8 @@ def check_datasets(name: str, spec: AgentSpec, given: Sequence[str], play: Seque
         play: Datasets of further episodes of any quality.
 
     Raises:
-        ValueError: It needs demonstrations, and none are given, or the other way around; or it does not learn from
-            play.
+        ValueError: Demonstrations are missing, or given to an agent that does not use them; or play is given to an
+            agent that does not learn from play.
     """
     if given and not spec.needs_demonstrations:
         raise ValueError(f"agent {name} learns from reward alone: remove --demos and --recipe")
@@ -152,7 +152,7 @@ def load_datasets(
         cached: Write the frame caches of the datasets that need one; see :func:`load_each`.
 
     Raises:
-        ValueError: It needs demonstrations, and none are given, or the other way around.
+        ValueError: Demonstrations are missing, or given to an agent that does not use them.
     """
     check_datasets(name, spec, given)
     return load_each(given, root, cached=cached) if spec.needs_demonstrations else None

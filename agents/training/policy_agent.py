@@ -68,8 +68,8 @@ class PolicyAgent(ABC):
         """Check the arguments of ``learn``, and record the training that begins.
 
         Raises:
-            ValueError: The demonstrations have other spaces or another task, the seed is no whole number of at least
-                0, the budget is no whole number of at least 1, or the run has several processes.
+            ValueError: The demonstrations have other spaces or another task, the seed is not a whole number of at
+                least 0, the budget is not a whole number of at least 1, or the run has several processes.
         """
         check_seed(seed)
         check_budget(budget, self.spec.budget_unit)

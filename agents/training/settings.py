@@ -241,7 +241,7 @@ def check_budget(budget: object, unit: str) -> None:
         unit: Its unit, such as ``epochs``.
 
     Raises:
-        ValueError: It is no whole number, or below 1.
+        ValueError: It is not a whole number, or is below 1.
     """
     if budget is None:
         return
@@ -259,7 +259,7 @@ def check_seed(seed: object) -> None:
     """Check that a seed is valid.
 
     Raises:
-        ValueError: It is no whole number, negative or too large.
+        ValueError: It is not a whole number, or is negative or too large.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"seed is {seed!r}; expected a whole number of at least 0 and below {SEED_LIMIT}")

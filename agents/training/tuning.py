@@ -149,17 +149,17 @@ def tune(
         disable=not progress,
     )
     # A fixed seed would propose the same trials again after each start.
-    following = len(opened.get_trials(deepcopy=False))
-    opened.sampler = optuna.samplers.TPESampler(seed=following)
+    next_number = len(opened.get_trials(deepcopy=False))
+    opened.sampler = optuna.samplers.TPESampler(seed=next_number)
     with bar:
         task = bar.add_task("", total=trials, agent=agent, note="", completed=len(_finished(opened)))
 
         def objective(trial: optuna.Trial) -> float:
-            nonlocal following
-            if trial.number > following:
+            nonlocal next_number
+            if trial.number > next_number:
                 # Another process began a trial meanwhile: it may have started with the same seed.
                 opened.sampler = optuna.samplers.TPESampler(seed=trial.number)
-            following = max(following, trial.number + 1)
+            next_number = max(next_number, trial.number + 1)
             chosen = {**settings, **suggest_settings(trial, space)}
             rates = []
             for number in range(seeds):

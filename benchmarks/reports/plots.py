@@ -112,7 +112,7 @@ def success(table: Sequence[Row]) -> Figure:
         panels.setdefault(row.environment, []).append((row, name))
     most = max(map(len, panels.values()))
     labels = short_names(list(dict.fromkeys(row_names)))
-    # Inches of a letter of the labels, and of bars with their rates.
+    # Inches: 0.062 for each letter of the longest label, and 2.0 for the bars and their rates.
     width = 0.062 * max(map(len, labels.values())) + 2.0
     figure, grid = _panels(len(panels), 0.7 + 0.27 * most, max(3.9, width))
     for axes, (environment, entries) in zip(grid, panels.items(), strict=True):

@@ -42,7 +42,7 @@ HandName = Annotated[str | None, typer.Option("--hand", help="left or right; nee
 TrackNumber = Annotated[int | None, typer.Option("--track", help="Number of the track, as inspect lists them.")]
 Fps = Annotated[
     float | None,
-    typer.Option(help="Frames per second, in place of those of the recording; by default the recording's, or 30."),
+    typer.Option(help="Frames per second; replaces the rate of the recording. Without either, 30."),
 ]
 ImageSize = Annotated[str | None, typer.Option(help="Size of the images, such as 1280x720.")]
 Scale = Annotated[

@@ -15,8 +15,8 @@ COMMANDS = (
 )  # fmt: skip
 """Commands without an argument.
 
-``rewind`` takes back the last second of an episode, ``undo`` the last decision between episodes. Both have the same
-key: pressed twice, before the page shows the result of an undo, it does not rewind the episode that is back.
+``rewind`` takes back the last second of an episode, ``undo`` the last decision between episodes. One key sends both.
+As separate commands, a quick second press after an undo does not rewind the episode that it brought back.
 """
 
 

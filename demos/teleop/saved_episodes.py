@@ -103,7 +103,7 @@ class SavedEpisodes:
         self._plan, self._env = plan, env
         self._partial = datasets_root(root) / ".partial" / self.id.replace("/", "__")
         self._removed = self._partial.with_name(f"{self._partial.name}.removed")
-        self._aside: dict[str, Path] = {}  # file of each removed episode, by its digest
+        self._backups: dict[str, Path] = {}  # file of each removed episode, by its digest
         self._dropped = 0
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{self._partial}.lock", timeout=LOCK_SECONDS)
@@ -186,8 +186,8 @@ class SavedEpisodes:
         number = self._number(seed)
         episode, summary = self.episode(seed), self.summaries[number]
         kept = [other for other in range(len(self.summaries)) if other != number]
-        if self._plan.jpeg and episode.digest is not None and episode.digest not in self._aside:
-            self._aside[episode.digest] = self._put_aside(number, episode)
+        if self._plan.jpeg and episode.digest is not None and episode.digest not in self._backups:
+            self._backups[episode.digest] = self._back_up(number, episode)
         self._write(kept, [self.summaries[other] for other in kept])
         return episode, summary
 
@@ -229,7 +229,7 @@ class SavedEpisodes:
                 os.replace(self.folder, self._partial / "removed")
             else:
                 size = (self.folder / DATA_FILE).stat().st_size if kept else 0
-                with self._storing(size + (0 if added is None else _bytes_of(added))):
+                with self._checking_space(size + (0 if added is None else _bytes_of(added))):
                     self._write_data(kept, summaries, added)
             self.summaries = summaries
         finally:
@@ -243,24 +243,24 @@ class SavedEpisodes:
         if kept:
             writer.copy(self.folder / DATA_FILE, kept)
         # An episode that was driven further has no digest.
-        if added is not None and added.digest in self._aside:
-            writer.copy(self._aside[added.digest], [0])
+        if added is not None and added.digest in self._backups:
+            writer.copy(self._backups[added.digest], [0])
         elif added is not None:
             writer.add(added)
         writer.finish(self._metadata(summaries))
         publish(writer.folder, self.folder, self._partial)
 
-    def _put_aside(self, number: int, episode: Episode) -> Path:
+    def _back_up(self, number: int, episode: Episode) -> Path:
         """Copy an episode as it is stored to a file: to encode its images a second time would change them."""
-        path = self._removed / f"{len(self._aside)}.hdf5"
-        with self._storing(_bytes_of(episode)):
+        path = self._removed / f"{len(self._backups)}.hdf5"
+        with self._checking_space(_bytes_of(episode)):
             self._removed.mkdir(exist_ok=True)
             with open_data(self.folder / DATA_FILE) as origin, h5py.File(path, "w") as file:
                 origin.copy(f"episode_{number}", file, name="episode_0")
         return path
 
     @contextmanager
-    def _storing(self, size: int) -> Iterator[None]:
+    def _checking_space(self, size: int) -> Iterator[None]:
         """Check that there is space for some bytes before they are written: HDF5 may crash on a full disk.
 
         Raises:
@@ -270,7 +270,7 @@ class SavedEpisodes:
         if free < needed:
             raise OSError(
                 errno.ENOSPC,
-                f"a change of {self.id} needs {needed / 1e6:.1f} MB on the disk of {self._partial.parent}, and "
+                f"not enough space to save {self.id}: it needs {needed / 1e6:.1f} MB in {self._partial.parent}, and "
                 f"{free / 1e6:.1f} MB are free; free some space, and try again",
             )
         try:

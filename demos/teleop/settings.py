@@ -50,7 +50,7 @@ class SessionSettings:
         """
         check_names("cameras", self.cameras, CAMERAS)
         if len(self.cameras) > MAX_CAMERAS:
-            raise ValueError(f"cameras are {', '.join(self.cameras)}; expected at most {MAX_CAMERAS}, as on the page")
+            raise ValueError(f"cameras are {', '.join(self.cameras)}; expected at most {MAX_CAMERAS}")
         if self.episodes < 1:
             raise ValueError(f"episodes is {self.episodes}; expected at least 1")
         if self.image_size not in IMAGE_SIZES:

@@ -291,7 +291,7 @@ def test_a_damaged_residual_policy_is_refused(reach: Any, make: Make, tmp_path: 
         agents.load(saved, env)
 
 
-def test_the_corrected_agent_has_its_own_settings_and_none_of_the_environment(make: Make, tmp_path: Path) -> None:
+def test_the_corrected_agent_keeps_its_own_settings(make: Make, tmp_path: Path) -> None:
     env = make("LamPush-v0")
     base = agents.make("act", env, width=16, task_frame=None, near_zero=False, idle_steps=None)
     assert agents.make("act", env).settings.task_frame == "goal/relative"

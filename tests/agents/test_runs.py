@@ -208,7 +208,7 @@ def test_seeds_out_of_range_are_refused(name: str, seed: int, datasets: Any, mak
 
 
 @pytest.mark.parametrize("seed", [1.5, 1.0, True, "1", None])
-def test_seeds_that_are_no_whole_numbers_are_refused(seed: Any, datasets: Any, make: Make) -> None:
+def test_seeds_that_are_not_whole_numbers_are_refused(seed: Any, datasets: Any, make: Make) -> None:
     root, ids = datasets
     env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
     with pytest.raises(ValueError, match=f"seed is {seed!r}; expected a whole number of at least 0 and below"):

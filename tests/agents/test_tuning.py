@@ -152,7 +152,7 @@ def test_processes_that_start_together_propose_different_trials(
     assert first["learning_rate"] != second["learning_rate"]
 
 
-def test_a_trial_that_diverges_is_pruned_and_a_process_alone_proposes_what_follows_from_its_seed(
+def test_a_diverging_trial_is_pruned_and_a_single_process_proposes_reproducible_trials(
     datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))

@@ -47,7 +47,7 @@ class RemoteAgent:
         ValueError: An invalid address or setting, or an environment whose actions are neither Box nor Discrete.
     """
 
-    spec = AgentSpec("remote", needs_demonstrations=False, has_hidden_memory=True)
+    spec = AgentSpec("remote", needs_demonstrations=False, has_external_state=True)
 
     def __init__(
         self,

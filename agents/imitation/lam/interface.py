@@ -81,8 +81,8 @@ class Interface:
         (name,) = features
         if parts[name].shape != (layout.size,):
             raise ValueError(
-                f"the observations have {name or 'observation'} {parts[name].shape}; expected a vector of "
-                f"{layout.size} features: remove wrappers"
+                f"the observations{'/' + name if name else ''} have the shape {parts[name].shape}; expected "
+                f"({layout.size},): remove wrappers that change the features"
             )
         task, robot, control = (part_name(env, part) for part in ("task", "robot", "control"))
         lacks = INSTRUCTION_KEY not in parts and task in TASKS and bool(make_task(task).command_high)

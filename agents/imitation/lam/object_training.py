@@ -118,8 +118,8 @@ def with_objects(
             scenes.
 
     Raises:
-        ValueError: There are too many objects; the demonstrations do not have all objects of an environment; or there
-            are images of several sets of cameras or shapes, or of others than those of the trained estimator.
+        ValueError: There are too many objects; the demonstrations do not have all objects of an environment; or
+            cameras or image shapes differ between sources, or from those of the trained estimator.
     """
     seen = [each for each in sources if each.scenes is not None]
     if not seen:

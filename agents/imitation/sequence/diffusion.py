@@ -62,9 +62,10 @@ class DiffusionPolicy(SequencePolicy):
         super().__init__(observation_space, action_space, encoder, horizons)
         self.process = PROCESSES[settings.objective]
         self.steps, self.noise_scale = settings.denoising_steps, settings.noise_scale
-        # Mirrored or rotated actions can leave the range of the demonstrations; the codes of a task frame have room.
+        # Mirrored or rotated actions can leave the range of the demonstrations. With a task frame, the codec already
+        # covers all rotations.
         is_augmented = (settings.mirror or settings.rotate) and not self.codec.is_discrete
-        self.leaves_unit_limits = is_augmented and self.encoder.frame is None
+        self.uses_action_bounds = is_augmented and self.encoder.frame is None
         inputs = settings.obs_horizon * self.encoder.tokens * self.encoder.width
         self.condition = nn.Sequential(nn.SiLU(), nn.Linear(inputs, settings.hidden_size), nn.SiLU())
         self.network = Denoiser(
@@ -105,7 +106,7 @@ class DiffusionPolicy(SequencePolicy):
         """Return the chunks that noise becomes, shape (N, K, C)."""
         start = cast(torch.Tensor, noise)
         condition = self.condition(context.tokens.flatten(1))
-        limits = self.codec.bounds() if self.leaves_unit_limits else UNIT_LIMITS
+        limits = self.codec.bounds() if self.uses_action_bounds else UNIT_LIMITS
         return self.process.sample(
             lambda noisy, when: self.network(noisy, when, condition), start, self.steps, limits
         )

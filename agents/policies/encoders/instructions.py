@@ -120,7 +120,7 @@ def _bytes(word: str) -> bytes:
 
 
 def vocabulary_key(word: str) -> str:
-    """Return the key of a word in :attr:`Vocabulary.numbers`: the text of the bytes that count."""
+    """Return the key of a word in :attr:`Vocabulary.numbers`: its first WORD_BYTES bytes as text."""
     return _bytes(word).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Loading of saved agents by their names."""
+"""Loading of saved agents from their folders."""
 
 from __future__ import annotations
 

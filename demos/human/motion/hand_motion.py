@@ -29,7 +29,7 @@ MAX_SPEED = 100.0
 MIN_SMOOTHNESS = 0.55
 """Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
 MAX_HIDDEN = 0.5
-"""Longest time between grasp and release in which the grip may be hidden, seconds: the path is straight there."""
+"""Longest gap in the track of the hand between grasp and release, seconds: the path is a straight line there."""
 MIN_TRAVEL = 0.02
 """Smallest movement of a hand, and before the grasp of an approach, meters."""
 GRIP_HEIGHT = 0.02
@@ -155,7 +155,7 @@ def make_motion(
         )
     if events.grasp is None:
         raise ValueError(f"no grasp found: {events.reason}")
-    _check_seen(track, events.grasp, events.release)
+    _check_visible(track, events.grasp, events.release)
     start = max(events.grasp - LONGEST_APPROACH, float(track.times[0]))
     last = float(track.times[-1])
     end = last if events.release is None else min(events.release + LONGEST_RETREAT, last)
@@ -213,11 +213,11 @@ def _check_calibration(track: HandTrack, camera: Camera | None, frame: npt.Array
         )
 
 
-def _check_seen(track: HandTrack, grasp: float, release: float | None) -> None:
-    """Refuse a recording in which the grip is hidden for long between grasp and release.
+def _check_visible(track: HandTrack, grasp: float, release: float | None) -> None:
+    """Check that the hand is not hidden for long between grasp and release.
 
     Raises:
-        ValueError: It is.
+        ValueError: The hand is hidden for longer than :data:`MAX_HIDDEN`.
     """
     known = np.isfinite(track.pinch).all(axis=1)
     if track.frame == "image":

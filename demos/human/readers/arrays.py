@@ -51,7 +51,9 @@ class NpzReader:
     def read(self, recording: Recording, options: ReadOptions) -> list[HandTrack]:
         """See :class:`Reader`."""
         names = recording.array_names
-        wanted: dict[Hand | None, str] = {hand: name for hand in HANDS for name in names if _is_of(name, hand)}
+        wanted: dict[Hand | None, str] = {
+            hand: name for hand in HANDS for name in names if _belongs_to_hand(name, hand)
+        }
         if wanted and options.hand not in (None, *wanted):
             recording.fail(
                 "",
@@ -63,19 +65,19 @@ class NpzReader:
             if not single:
                 recording.fail(
                     "",
-                    f"the arrays {', '.join(names)[:120]}; expected one of {', '.join(POINT_NAMES)}, or the same "
-                    "names after left_ and right_",
+                    f"the arrays {', '.join(names)[:120]}; expected one of {', '.join(POINT_NAMES)}, or one of "
+                    "these names with left_ or right_ in front",
                 )
             wanted = {options.hand: single[0]}
-        certainties = [f"{prefix}{name}" for prefix in ("", "left_", "right_") for name in CONFIDENCE_NAMES]
-        extra = [name for name in names if name.lower() in (*TIME_NAMES, *certainties, "fps")]
+        confidence_names = [f"{prefix}{name}" for prefix in ("", "left_", "right_") for name in CONFIDENCE_NAMES]
+        extra = [name for name in names if name.lower() in (*TIME_NAMES, *confidence_names, "fps")]
         arrays = recording.arrays([*dict.fromkeys([*wanted.values(), *extra])])
-        times = _named(arrays, TIME_NAMES)
+        times = _first_array(arrays, TIME_NAMES)
         fps = float(arrays["fps"].ravel()[0]) if "fps" in arrays and arrays["fps"].size else None
         tracks = []
         for hand, name in wanted.items():
             with recording.checking(f"array {name}"):
-                certain = _named(arrays, [*(f"{hand}_{each}" for each in CONFIDENCE_NAMES), *CONFIDENCE_NAMES])
+                certain = _first_array(arrays, [*(f"{hand}_{each}" for each in CONFIDENCE_NAMES), *CONFIDENCE_NAMES])
                 tracks.append(
                     make_hand(
                         recording, arrays[name], options, "NPZ", times=times, certain=certain, fps=fps, hand=hand
@@ -84,14 +86,14 @@ class NpzReader:
         return tracks
 
 
-def _is_of(name: str, hand: Hand) -> bool:
+def _belongs_to_hand(name: str, hand: Hand) -> bool:
     """Return True for ``left``, ``left_hand``, ``left_points``, ``left_hand_points`` and the like."""
     rest = name.lower().removeprefix(hand).removeprefix("_hand").removeprefix("_")
     return name.lower().startswith(hand) and rest in ("", *POINT_NAMES)
 
 
-def _named(arrays: dict[str, npt.NDArray[Any]], known: Sequence[str]) -> npt.NDArray[Any] | None:
-    """Return the array with the first of some names in lower case; None if there is none."""
+def _first_array(arrays: dict[str, npt.NDArray[Any]], known: Sequence[str]) -> npt.NDArray[Any] | None:
+    """Return the array with the first of the known names, in any case; None if there is none."""
     by_name = {name.lower(): array for name, array in arrays.items()}
     return next((by_name[name] for name in known if name in by_name), None)
 
@@ -193,8 +195,8 @@ def make_hand(
     if not is_image and options.image_size is not None:
         recording.fail(
             "",
-            f"points with x, y and z up to {np.median(largest):.2g}, which are in meters, and --image-size is given; "
-            "expected it only for points in images: leave it out, or save x and y of normalized points alone",
+            f"points with x, y and z up to {np.median(largest):.2g} are read as meters, and --image-size is given: "
+            "leave it out, or save only x and y if the points are normalized",
         )
     if is_image and is_normalized(largest):
         if options.image_size is None:

@@ -20,7 +20,7 @@ CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zr
 UNITS = (1.0, 0.01, 0.001, 0.0254)
 """Lengths of a unit, meters: the format does not say, a forearm's or a hand's length does."""
 UNIT_TOLERANCE = 1.4
-"""Largest ratio of a forearm's length to ``FOREARM`` with a unit of ``UNITS``."""
+"""Largest factor between the length of a forearm and ``FOREARM`` at which one of ``UNITS`` is accepted."""
 FOREARM = 0.26
 """Length of a forearm, meters; a hand is 0.19, wrist to middle finger's tip."""
 
@@ -235,7 +235,7 @@ def _descends(joints: list[Joint], index: int, ancestor: int) -> bool:
 
 
 def _unit(joints: list[Joint]) -> tuple[float, str]:
-    """Return the length of a unit for which forearms have the length of a person's, and " assumed" if none fits."""
+    """Return the unit in meters that gives forearms a person's length, and " assumed" if none of ``UNITS`` does."""
     lengths = []
     for hand in HANDS:
         wrist = _hand_joints(joints, hand).get(0)

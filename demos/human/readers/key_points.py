@@ -20,7 +20,7 @@ MAX_PEOPLE = 100
 LARGEST_NORMALIZED = 2.0
 """Largest normalized coordinate: hands may reach out of the image."""
 MIN_RATE = 2.0
-"""Smallest number of frames per second: numbers with gaps that give fewer are times, such as milliseconds."""
+"""Lowest plausible frame rate: frame numbers that imply a lower one are timestamps, such as milliseconds."""
 MIN_BELOW_ZERO = 0.1
 """Smallest coordinate below zero that shows the scale -1..1: smaller ones may be points outside of the image."""
 LARGEST_STEP = 0.25
@@ -234,9 +234,9 @@ def _tracks(
     if (step > 1 and fps / step < MIN_RATE) or span >= MAX_FRAMES * max(fps / DEFAULT_FPS, 1.0):
         recording.fail(
             "",
-            f"the frames have the numbers {numbers[0]} to {numbers[-1]}, in steps of {step:.0f}, which take "
-            f"{span / fps:.4g} s at {fps:g} frames per second; expected numbers of frames. If they are milliseconds, "
-            "give --fps 1000; otherwise name the files or images by the numbers of their frames",
+            f"the numbers in the names go from {numbers[0]} to {numbers[-1]} in steps of {step:.0f}, which would "
+            f"last {span / fps:.4g} s at {fps:g} frames per second; expected frame numbers. If they are "
+            "milliseconds, give --fps 1000; otherwise rename the files or images by frame number",
         )
     tracks = _follow(frames, numbers)
     listed = [person.points[hand] for track in tracks for person in track.frames.values() for hand in HANDS]
@@ -270,7 +270,7 @@ def _tracks(
 
 
 def is_normalized(largest: Floats) -> bool:
-    """Return True if coordinates are fractions of the size of the images, and no pixels.
+    """Return True if coordinates are fractions of the size of the images, not pixels.
 
     Args:
         largest: Largest absolute coordinate of each frame or person, NaN if none is seen. Their median counts: a few

@@ -19,7 +19,7 @@ RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 100.0), (0.0, 255.0), (0.0, 1000.0))
 TOLERANCE = 0.1
 """Excess of numbers over their range, as a fraction of it."""
 CHANGES = "delta|vel|rel"
-"""Pattern of the names of changes and velocities, which are no positions."""
+"""Pattern of the names of deltas and velocities, which are not positions."""
 OPENING = 0.08
 """Opening of a gripper that reports no meters, meters; events depend on its changes alone."""
 
@@ -128,7 +128,7 @@ def _grippers(features: dict[str, Any], hand: Hand) -> tuple[str, list[Gripper]]
 
     Args:
         features: Features of the dataset.
-        hand: Hand of a gripper whose name has none.
+        hand: Hand of a gripper whose name does not include one.
 
     Raises:
         ValueError: There is none.
@@ -147,16 +147,16 @@ def _grippers(features: dict[str, Any], hand: Hand) -> tuple[str, list[Gripper]]
         if positions:
             return feature, _by_hand(plain, positions, hand)
         if prefixes:
-            changes = changes or f": {feature} has only {prefixes[0]}x, a change or a velocity"
+            changes = changes or f": {feature} has only {prefixes[0]}x, a delta or a velocity"
     raise ValueError(
-        f"no feature has the names x, y and z of a gripper's position{changes}; joint angles or changes alone do not "
-        "suffice"
+        f"no feature has the names x, y and z of a gripper's position{changes}; joint angles, deltas and "
+        "velocities do not suffice"
     )
 
 
 def _by_hand(names: list[str], prefixes: list[str], default: Hand) -> list[Gripper]:
-    """Return the gripper of each hand of a feature; one gripper if the first position is of no hand."""
-    # The first position of each hand, as the last one in the reverse order.
+    """Return the gripper of each hand in a feature, or a single gripper if the first position names no hand."""
+    # Reversed: of several positions of one hand, the first one overwrites the others.
     sides = {hand: prefix for hand in HANDS for prefix in reversed(prefixes) if hand in prefix}
     if prefixes[0] not in sides.values():
         sides = {default: prefixes[0]}

@@ -39,7 +39,7 @@ WHOLE_OBJECT_WORDS = ("obj", "can", "tool", "item", "load", "bloc", "balle", "ta
 BODY_MARKERS, BODY_HEIGHT = 10, 1.0
 """Fewest markers and smallest extent, meters, of a standing person."""
 UP_ASSUMED = ", up not in the file and assumed (--up)"
-"""Words about the direction up for the description of the source."""
+"""Note on the up direction for the description of the source."""
 SAME_BODY = 0.02
 """Largest standard deviation of the distance of two markers of one body, meters."""
 

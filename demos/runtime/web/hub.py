@@ -11,7 +11,7 @@ from aiohttp import web
 from demos.runtime.types import JsonObject
 
 MAX_IN_FLIGHT = 3
-"""Images that a page has not confirmed, from which on only the latest one waits: a slow connection shows fewer."""
+"""Largest number of images that the page has not confirmed. Beyond it, only the latest image waits to be sent."""
 
 
 class Hub:

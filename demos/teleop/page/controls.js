@@ -103,7 +103,7 @@ export class Controls {
   motion() {
     const motion = { ...this.touch };
     for (const code of this.pressed) motion[AXES[code][0]] += AXES[code][1];
-    // Nothing reads the gamepad while the page is hidden: its last values would last.
+    // The gamepad is not polled while the page is hidden, so its last values would persist.
     if (this.gamepad && !document.hidden) {
       const stick = (index) => { const value = this.gamepad.axes[index] || 0; return Math.abs(value) < DEAD_ZONE ? 0 : value; };
       motion.right += stick(0);

@@ -56,7 +56,7 @@ function act(name) {
   else if (name === "pause") { if (phase === "driving") command(state.hold && state.hold !== "silent" ? "resume" : "pause"); }
   else if (name === "takeover") { if (phase === "driving") command(state.driver === "policy" ? "take" : "give"); }
   else if (name === "skip") { if (phase === "ready") command("skip"); }
-  // Two commands: a second press that comes before the result of the first cannot do something else.
+  // Separate commands: a quick second press of undo cannot rewind the episode that the first one restored.
   else if (name === "undo") command(phase === "ready" ? "undo" : "rewind");
 }
 

@@ -210,7 +210,7 @@ def test_a_remote_policy_is_not_asked_for_other_observations(make: Make, tmp_pat
     address = ours(PolicyServer(agent, env, metadata_of(agent.save(tmp_path / "agent"), env)))
     report = explain(agents.make(address, env), env, seed=0, methods=["pixels", "features"])
     assert "no earlier step can be restored" in reason(report, "pixels")
-    assert "where its network is too" in reason(report, "features")
+    assert "its network is not available" in reason(report, "features")
 
 
 class ReadsAndSees:

@@ -155,7 +155,7 @@ def test_wrappers_that_change_the_features_are_refused(make: Make) -> None:
         (gym.wrappers.TimeAwareObservation(make("LamReach-v0")), "19,"),
         (gym.wrappers.FrameStackObservation(make("LamReach-v0"), 2), "2, 18"),
     ):
-        message = rf"the observations have observation \({shape}\); expected a vector of 18 features: remove wrappers"
+        message = rf"the observations have the shape \({shape}\); expected \(18,\): remove wrappers"
         with pytest.raises(ValueError, match=message):
             agents.make("lam", wrapped)
 

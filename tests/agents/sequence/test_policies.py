@@ -229,7 +229,7 @@ def test_attention_does_not_see_padded_observations() -> None:
     assert torch.equal(loss_of(made, examples), loss_of(made, replace(examples, observations=changed)))
 
 
-class Estimates(torch.nn.Module):
+class ConstantDenoiser(torch.nn.Module):
     """Network that always estimates the same code."""
 
     def __init__(self, code: torch.Tensor) -> None:
@@ -243,13 +243,13 @@ class Estimates(torch.nn.Module):
 @pytest.mark.parametrize(
     ("settings", "lowest"), [({}, 0.2), ({"mirror": True}, -0.5), ({"rotate": True}, -0.5)], ids=str
 )
-def test_diffusion_of_noise_leaves_the_range_of_the_demonstrations_only_for_mirrored_and_rotated_actions(
+def test_noise_diffusion_leaves_the_range_of_the_demonstrations_only_with_mirror_or_rotate(
     settings: dict[str, Any], lowest: float
 ) -> None:
     made: Any = policy("diffusion", objective="noise", **settings)
     low, high = np.full(2, 0.2), np.full(2, 0.6)
     made.codec.fit(Statistics(2, (low + high) / 2, np.ones(2), low, high))
-    made.network = Estimates(made.codec.encode(torch.tensor([-0.5, 0.5])))
+    made.network = ConstantDenoiser(made.codec.encode(torch.tensor([-0.5, 0.5])))
     action, _ = made.predict(observations(1, 1)[0, 0], deterministic=True)
     np.testing.assert_allclose(action, [lowest, 0.5], atol=1e-5)
 

@@ -194,7 +194,7 @@ def test_the_hand_and_the_rate_of_a_camera_trajectory_are_those_of_the_options(t
     assert "track 0: left hand" in shown.output
     assert "20, 30.00 per second" in shown.output
     helped = " ".join(re.sub(r"[│|]", " ", run("inspect", "--help").output).split())
-    assert "Frames per second, in place of those of the recording" in helped
+    assert "Frames per second; replaces the rate of the recording" in helped
 
 
 def test_options_describe_what_a_recording_does_not(tmp_path: Path) -> None:

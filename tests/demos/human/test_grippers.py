@@ -73,10 +73,10 @@ def rename(path: Path, names: list[str], feature: str = "observation.state") -> 
 
 @pytest.mark.parametrize("prefix", ["delta_", "vel_", "rel/", "ee.delta."])
 @pytest.mark.parametrize("feature", ["observation.state", "action"])
-def test_changes_and_velocities_of_a_gripper_are_no_positions(feature: str, prefix: str, tmp_path: Path) -> None:
+def test_deltas_and_velocities_of_a_gripper_are_not_positions(feature: str, prefix: str, tmp_path: Path) -> None:
     path, options = formats.lerobot(tmp_path)
     rename(path, [f"{prefix}x", f"{prefix}y", f"{prefix}z", "roll", "gripper"], feature)
-    with pytest.raises(RecordingError, match=rf"{feature} has only {prefix}x, a change or a velocity"):
+    with pytest.raises(RecordingError, match=rf"{feature} has only {prefix}x, a delta or a velocity"):
         read_tracks(path, options)
     # The position beside them is read.
     rename(path, ["x", "y", "z", "roll", "gripper", f"{prefix}x", f"{prefix}y", f"{prefix}z"], feature)

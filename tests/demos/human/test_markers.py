@@ -86,7 +86,7 @@ def test_a_direction_up_that_the_file_lacks_is_assumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("axis", [1, 2])
-def test_the_direction_up_of_a_trc_file_is_that_of_a_standing_person_and_assumed(axis: int, tmp_path: Path) -> None:
+def test_the_up_axis_of_a_trc_file_follows_from_a_standing_person_and_is_assumed(axis: int, tmp_path: Path) -> None:
     heights = np.linspace(0.1, 1.7, 12)
     positions = np.full((20, 12, 3), 0.5)
     positions[:, :, axis] = heights

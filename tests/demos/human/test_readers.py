@@ -320,7 +320,7 @@ def test_an_outlier_of_openpose_does_not_change_the_scale(tmp_path: Path) -> Non
 def test_an_image_size_is_refused_for_points_in_meters(tmp_path: Path) -> None:
     path = tmp_path / "hand.npy"
     np.save(path, formats.POINTS)
-    with pytest.raises(RecordingError, match=r"in meters, and --image-size is given; .* save x and y of normalized"):
+    with pytest.raises(RecordingError, match=r"are read as meters, and --image-size is given: .* save only x and y"):
         read_tracks(path, ReadOptions(hand="right", image_size=(formats.WIDTH, formats.HEIGHT)))
 
 
@@ -349,7 +349,7 @@ def test_a_column_that_is_neither_time_nor_a_point_is_refused(tmp_path: Path) ->
         read_tracks(path, options)
 
 
-def test_a_unit_of_bvh_that_no_forearm_fits_is_that_of_the_forearm_and_assumed(tmp_path: Path) -> None:
+def test_a_bvh_unit_follows_from_the_forearm_if_no_usual_unit_fits(tmp_path: Path) -> None:
     path, options = formats.bvh(tmp_path)
     (track,) = read_tracks(path, options)[1]
     assert track.source == "BVH, unit 0.01 m"
@@ -361,14 +361,16 @@ def test_a_unit_of_bvh_that_no_forearm_fits_is_that_of_the_forearm_and_assumed(t
     assert track.source == "BVH, unit 0.02 m"
 
 
-@pytest.mark.parametrize(("unit", "text"), [(1e-3, "in steps of 40, which take 38.67 s"), (1e-9, "in steps of 4")])
+@pytest.mark.parametrize(
+    ("unit", "text"), [(1e-3, "in steps of 40, which would last 38.67 s"), (1e-9, "in steps of 4")]
+)
 def test_images_that_are_named_by_times_are_refused(unit: float, text: str, tmp_path: Path) -> None:
     path, options = formats.alphapose_list(tmp_path)
     entries = json.loads(path.read_text())
     for entry, time in zip(entries, formats.TIMES, strict=True):
         entry["image_id"] = f"{1_700_000_000_000 + round(time / unit)}.png"
     path.write_text(json.dumps(entries))
-    with pytest.raises(RecordingError, match=rf"{text}.* expected numbers of frames. If they are milliseconds, give"):
+    with pytest.raises(RecordingError, match=rf"{text}.* expected frame numbers. If they are milliseconds, give"):
         read_tracks(path, replace(options, fps=None))
     if unit == 1e-3:
         (track,) = read_tracks(path, replace(options, fps=1000.0))[1]

@@ -82,7 +82,7 @@ def test_an_episode_is_not_written_to_a_disk_without_space_for_it(
     saved.close()
 
 
-def test_an_episode_that_does_not_fit_on_the_disk_stays_in_hand_until_there_is_space(
+def test_an_episode_that_does_not_fit_on_the_disk_stays_in_review_until_there_is_space(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env, saved = opened(make, tmp_path)
