@@ -216,10 +216,12 @@ class ResidualAgent(PolicyAgent):
             run: Checkpoints and log; by default none. There is no periodic evaluation.
 
         Raises:
-            ValueError: The budget is smaller than an episode, or at most ``learning_starts`` with SAC; or the seed is
-                negative.
+            ValueError: The budget is smaller than an episode, or at most ``learning_starts`` with SAC; the seed is
+                negative; or the run has periodic evaluations.
         """
         check_seed(seed)
+        if run is not None and run.episodes:
+            raise ValueError(f"the run has episodes={run.episodes}; expected 0: there is no periodic evaluation")
         run, steps, horizon = run or Run(progress=progress), 20_000 if budget is None else budget, horizon_of(env)
         if steps < horizon:
             raise ValueError(f"the budget is {steps} steps; expected at least the {horizon} of an episode")

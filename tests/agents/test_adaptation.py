@@ -296,6 +296,8 @@ def test_the_corrected_agent_keeps_its_own_settings(make: Make, tmp_path: Path) 
     base = agents.make("act", env, width=16, task_frame=None, near_zero=False, idle_steps=None)
     assert agents.make("act", env).settings.task_frame == "goal/relative"
     agent = ResidualAgent.of(base, env, hidden_sizes=[8])
+    with pytest.raises(ValueError, match="episodes=1; expected 0"):
+        agent.learn(None, env, seed=0, run=Run(episodes=1))
     loaded: Any = agents.load(agent.save(tmp_path / "residual"), env)
     observation, _ = env.reset(seed=0)
     expected = base.predict(observation, deterministic=True)[0]
