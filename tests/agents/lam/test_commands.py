@@ -67,6 +67,7 @@ def test_other_agents_are_trained_in_one_environment_and_on_several_datasets(dat
         (["--env", "LamReach-v0", "--env", "LamGrasp-v0"], "agent bc is trained in one environment: give --env once"),
         ([], "agent bc needs an environment: give one by --env"),
     ):
-        failed = CliRunner().invoke(app, ["train", "bc", *environments, *data, *out])
+        other = ["--out", str(tmp_path / "other")]
+        failed = CliRunner().invoke(app, ["train", "bc", *environments, *data, *other])
         assert failed.exit_code == 2
         assert message in failed.stderr
