@@ -32,9 +32,9 @@ SUITES = {
     "quality": ("Demonstrators", "Success of agents that learn from demonstrators other than the expert."),
     "sequence": (
         "Sequence policies",
-        "Success of `bc-rnn`, which remembers observations, and `diffusion`, which generates chunks of actions, "
-        "compared with `bc`, on 100 demonstrations of novices, of all demonstrators and of the expert (one training "
-        "each).",
+        "Success of `bc-rnn`, which remembers observations, and of `diffusion` and `act`, which predict chunks of "
+        "actions, compared with `bc`, on 100 demonstrations of novices, of all demonstrators and, except `act`, of "
+        "the expert (one training run each).",
     ),
     "people": (
         "Learning from people",
@@ -66,7 +66,8 @@ SUITES = {
     ),
     "randomized": (
         "Randomized training",
-        "Success of `bc` under conditions, after training on noisy demonstrations in randomized environments.",
+        "Success of `bc`, and of `diffusion` with two observations, under conditions, after training on noisy "
+        "demonstrations in randomized environments (one training run each).",
     ),
     "vision": (
         "Policies that learn from images",

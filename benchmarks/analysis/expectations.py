@@ -165,6 +165,9 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
         Expectation("mean success of bc", at_least=0.97),
         Expectation("mean success of bc, delay", at_least=0.85),
         Expectation("mean success of bc, pushes", at_least=0.80),
+        Expectation("mean success of diffusion with history", at_least=0.97),
+        Expectation("mean success of diffusion with history, delay", at_least=0.85),
+        Expectation("mean success of diffusion with history, pushes", at_least=0.80),
     ),
     "sequence": (
         Expectation("mean success of diffusion, novice", at_least=0.70),
