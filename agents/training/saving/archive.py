@@ -14,10 +14,13 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import lzma
 import pickle
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -149,6 +152,13 @@ def load(
     return vecenv.VecEnvAgent(model, wrappers) if wrappers else model
 
 
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, KeyError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""Errors of reading an archive that is damaged, encrypted or compressed in an unknown way, or of other content."""
+
+
 def _read(path: str | Path) -> JsonObject:
     """Read the JSON part of an archive, which holds pickles as text."""
     if not Path(path).is_file():
@@ -157,7 +167,7 @@ def _read(path: str | Path) -> JsonObject:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(archive.read("data"))
         missing = [name for name in POLICY if name not in data]
-    except Exception as error:  # a damaged archive may raise anything, such as zlib.error
+    except UNREADABLE as error:
         raise ValueError(
             f"{path} is damaged, or is not an archive of a model of Stable-Baselines3: {error}"
         ) from error

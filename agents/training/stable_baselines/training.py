@@ -204,13 +204,7 @@ def train(
     every = getattr(getattr(model, "train_freq", None), "frequency", 0)
     if every > steps:
         raise ValueError(f"train_freq is {every}; expected at most the {steps} steps of the training")
-    # Off-policy algorithms finish the last interval between updates, and update after `learning_starts` steps.
-    starts, taken = getattr(model, "learning_starts", 0), -(-steps // every) * every if every else steps
-    if starts and taken <= starts:
-        raise ValueError(
-            f"the budget is {steps} steps and learning_starts is {starts}: the agent would not learn. Use a larger "
-            "budget or a smaller learning_starts"
-        )
+    check_learning_starts(getattr(model, "learning_starts", 0), steps, every)
     state = run.restored()
     if state is not None:
         restore(model, state)
@@ -273,6 +267,25 @@ def restore(model: BaseAlgorithm, state: State) -> None:
     set_replay(getattr(model, "replay_buffer", None), state["replay"])
     model.action_space.np_random.bit_generator.state = state["actions"]
     set_generators(state["generators"])
+
+
+def check_learning_starts(starts: int, steps: int, every: int = 0) -> None:
+    """Check that an off-policy algorithm makes an update.
+
+    Args:
+        starts: Steps before the first update; 0 for an algorithm without such a setting.
+        steps: Steps of the training.
+        every: Steps between updates. The last interval is finished; 0 for intervals that are not counted in steps.
+
+    Raises:
+        ValueError: No step is left to learn from.
+    """
+    taken = -(-steps // every) * every if every else steps
+    if starts and taken <= starts:
+        raise ValueError(
+            f"the budget is {steps} steps and learning_starts is {starts}: the agent would not learn. Use a larger "
+            "budget or a smaller learning_starts"
+        )
 
 
 def stored_observations(observations: Observation, space: Space) -> Observation:

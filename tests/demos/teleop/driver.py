@@ -69,6 +69,16 @@ class KeyDriver:
         self.held: set[str] = set()
         self.speed = ""
 
+    @classmethod
+    def start(cls, browser: Browser, url: str, condition: str = "s.phase === 'driving'") -> KeyDriver:
+        """Open the page, start an episode, and wait until the state meets a condition."""
+        driver = cls(browser)
+        browser.open(url, width=1280)
+        driver.wait("s.phase === 'ready'")
+        browser.press("Enter")
+        driver.wait(condition)
+        return driver
+
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.browser.evaluate("globalThis.teleop.state")
         return state

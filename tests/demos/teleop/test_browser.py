@@ -100,11 +100,7 @@ def test_the_page_fits_every_screen(tmp_path: Path, browser: Browser, width: int
 @pytest.mark.slow
 def test_the_robot_stands_still_when_the_page_loses_the_keyboard_or_closes(tmp_path: Path, browser: Browser) -> None:
     with program("LamPickPlace-v0", "--root", tmp_path) as running:
-        driver = KeyDriver(browser)
-        browser.open(running.url, width=1280)
-        driver.wait("s.phase === 'ready'")
-        browser.press("Enter")
-        driver.wait("s.phase === 'driving'")
+        driver = KeyDriver.start(browser, running.url)
         browser.key("KeyD", down=True)
         driver.wait("s.step > 2")
         browser.evaluate("dispatchEvent(new Event('blur')); 1")
@@ -121,11 +117,7 @@ def test_the_robot_stands_still_when_the_page_loses_the_keyboard_or_closes(tmp_p
 @pytest.mark.slow
 def test_u_takes_back_a_kept_episode_and_then_its_last_second(tmp_path: Path, browser: Browser) -> None:
     with program("LamReach-v0", "--root", tmp_path, "--keep-failures") as running:
-        driver = KeyDriver(browser)
-        browser.open(running.url, width=1280)
-        driver.wait("s.phase === 'ready'")
-        browser.press("Enter")
-        driver.wait("s.phase === 'driving'")
+        driver = KeyDriver.start(browser, running.url)
         browser.key("KeyQ", down=True)
         driver.wait("s.step > 2")
         browser.key("KeyQ", down=False)
@@ -160,11 +152,7 @@ WITHOUT_GAMEPADS = {
 def test_keys_drive_in_browsers_that_offer_no_gamepads(tmp_path: Path, browser: Browser, kind: str) -> None:
     browser.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_GAMEPADS[kind] + COUNT_MOTIONS)
     with program("LamPickPlace-v0", "--root", tmp_path) as running:
-        driver = KeyDriver(browser)
-        browser.open(running.url, width=1280)
-        driver.wait("s.phase === 'ready'")
-        browser.press("Enter")
-        driver.wait("s.phase === 'driving' && motions > 10")
+        driver = KeyDriver.start(browser, running.url, "s.phase === 'driving' && motions > 10")
         browser.key("KeyD", down=True)
         driver.wait("s.step > 10")
         browser.key("KeyD", down=False)
@@ -219,11 +207,7 @@ def test_the_stick_of_a_gamepad_moves_the_arm_and_its_button_closes_the_gripper(
 def test_the_stick_of_a_gamepad_moves_nothing_while_the_page_is_hidden(tmp_path: Path, browser: Browser) -> None:
     browser.call("Page.addScriptToEvaluateOnNewDocument", source=GAMEPAD)
     with program("LamPickPlace-v0", "--root", tmp_path) as running:
-        driver = KeyDriver(browser)
-        browser.open(running.url, width=1280)
-        driver.wait("s.phase === 'ready'")
-        browser.press("Enter")
-        driver.wait("s.phase === 'driving'")
+        driver = KeyDriver.start(browser, running.url)
         browser.evaluate("pad.axes[0] = 1; 1")
         driver.wait("s.step > 4 && teleop.motion.right === 1")
         another = browser.call("Target.createTarget", url="about:blank")["targetId"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agents.deployment.adaptation.case import RESIDUAL, AdaptationMethod, AdaptationSettings, Case
 from agents.rl.residual import ResidualAgent, ResidualSettings
 from agents.training.policy_agent import PolicyAgent
-from agents.training.stable_baselines.training import horizon_of
+from agents.training.stable_baselines.training import check_learning_starts, horizon_of
 
 
 class RewardSettings(AdaptationSettings, ResidualSettings):
@@ -28,12 +28,8 @@ class AdaptByReward(AdaptationMethod):
         horizon = horizon_of(case.env)
         if case.budget < horizon:
             raise ValueError(f"the budget is {case.budget} steps; expected at least the {horizon} of an episode")
-        starts = case.settings.learning_starts
-        if case.settings.algorithm == "sac" and case.budget <= starts:
-            raise ValueError(
-                f"the budget is {case.budget} steps and learning_starts is {starts}: the residual policy would not "
-                "learn. Use a larger budget or a smaller learning_starts"
-            )
+        if case.settings.algorithm == "sac":
+            check_learning_starts(case.settings.learning_starts, case.budget, case.settings.train_freq)
 
     @staticmethod
     def _untrained(case: Case) -> ResidualAgent:
