@@ -169,7 +169,8 @@ class AriaReader:
             recording.fail("line 1", "duplicate columns")
         table = parse_table(recording, lines[1:], 2, lambda line: next(csv.reader([line]), []), len(titles))
         columns = {title: table[:, index] for index, title in enumerate(titles)}
-        times = (columns["tracking_timestamp_us"] - columns["tracking_timestamp_us"][0]) * 1e-6
+        stamps = columns["tracking_timestamp_us"]
+        times = (stamps - stamps[0]) * 1e-6 if options.fps is None else options.frame_times(len(stamps))
         result = []
         for hand in HANDS:
             names = [f"{hand}_landmark_{number}" for number in range(POINTS)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from demos.human import track_files
 from demos.human.readers.reader import ReadOptions, Recording
 from demos.human.track import HandTrack
@@ -23,5 +25,9 @@ class TrackReader:
         """See :class:`Reader`."""
         with recording.checking("hand track"):
             if recording.array_names:
-                return [track_files.track_of_arrays(recording.arrays())]
-            return [track_files.track_of_json(recording.json)]
+                track = track_files.track_of_arrays(recording.arrays())
+            else:
+                track = track_files.track_of_json(recording.json)
+            if options.fps is not None:
+                track = replace(track, times=options.frame_times(len(track.times)))
+            return [track]

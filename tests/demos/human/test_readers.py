@@ -34,6 +34,15 @@ def test_the_same_hand_has_the_same_aperture_in_every_format(name: str, tmp_path
     assert not track.gaps
 
 
+@pytest.mark.parametrize("name", formats.WRITERS)
+def test_a_given_rate_replaces_the_rate_of_the_recording_in_every_format(name: str, tmp_path: Path) -> None:
+    path, options = formats.WRITERS[name](tmp_path)
+    for rate in (2 * formats.RATE, 7.0):
+        track = choose_track(read_tracks(path, replace(options, fps=rate))[1], "right")
+        assert track.rate == pytest.approx(rate)
+        assert len(track.times) == formats.FRAMES
+
+
 def files_of(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
