@@ -43,7 +43,7 @@ from benchmarks.runner.results import (
     video_info_file,
     write_cell,
 )
-from benchmarks.runner.trained import TrainingJob, read_training, save_trained
+from benchmarks.runner.trained import TrainingJob, describe_unfinished, read_training, save_trained
 from benchmarks.runner.training import Curve, ReportingRun, measured_adaptation, train
 from benchmarks.suite.conditions import Condition
 from benchmarks.suite.demonstrations import Demonstrations
@@ -174,7 +174,7 @@ def train_agent(folder: Path, wanted: TrainingJob, periodic_eval: PeriodicEvalua
     try:
         agent = agents.make(wanted.agent, environments[0], **settings)
         datasets = [demos.load(dataset.id, folder / DATASETS) for dataset in wanted.datasets]
-        unfinished = folder / wanted.unfinished_path
+        unfinished = describe_unfinished(folder, wanted)
         cost = train(agent, datasets, environments, seed=wanted.seed, periodic_eval=periodic_eval, folder=unfinished)
         seeds += [seed for dataset in datasets for seed in episode_seeds(dataset)]
         save_trained(folder, wanted, agent, cost, seeds)

@@ -30,7 +30,7 @@ from benchmarks.runner.results import (
     video_job_name,
     write_suite,
 )
-from benchmarks.runner.trained import UNFINISHED, TrainingJob, is_trained, remove_outdated
+from benchmarks.runner.trained import TRAINED, UNFINISHED, TrainingJob, is_trained, remove_outdated
 from benchmarks.suite.demonstrations import Demonstrations
 from benchmarks.suite.suite import PeriodicEvaluation, Suite
 from demos.runtime.engines import Engine, Job, JobPath
@@ -331,17 +331,14 @@ def check_folder(suite: Suite, folder: str | Path) -> None:
 def _run(suite: Suite, base: Path, engine: Engine, *, progress: bool) -> None:
     write_suite(base, suite)
     todo = missing(suite, base)
-    # Checkpoints of these agents and environments with other settings or versions. Other agents may continue later.
-    planned = {each.name: each.stem for each in todo.trainings}
-    for path in (base / UNFINISHED).glob("*"):
-        if path.name not in planned and path.name.startswith(tuple(planned.values())):
-            shutil.rmtree(path, ignore_errors=True)
+    for each in todo.trainings:
+        remove_outdated(base, each, UNFINISHED)
     done = len(suite.cells()) - len(todo.cells)
     note = f"{done} results are up to date" if done else ""
     run_jobs(make_jobs(suite, todo, base), base, engine, f"suite {suite.name}", note, progress=progress)
     for each in todo.trainings:
         if is_trained(base, each):
-            remove_outdated(base, each)
+            remove_outdated(base, each, TRAINED)
 
 
 def run_jobs(

@@ -24,7 +24,7 @@ from benchmarks.suite.stages import Adaptation, Pretraining
 from benchmarks.suite.suite import Cell, PeriodicEvaluation, without_unused
 from demos.runtime.files import write_json
 
-AGENTS = "agents"
+TRAINED = "agents"
 UNFINISHED = "unfinished"
 """Folder of the checkpoints of trainings that are not finished."""
 TRAINING_FILE = "training.json"
@@ -139,7 +139,7 @@ class TrainingJob:
     @property
     def path(self) -> str:
         """Folder of the trained agent, relative to the results folder."""
-        return f"{AGENTS}/{self.name}"
+        return f"{TRAINED}/{self.name}"
 
     @property
     def unfinished_path(self) -> str:
@@ -221,17 +221,31 @@ def save_trained(
     return target
 
 
-def remove_outdated(folder: Path, training_job: TrainingJob) -> None:
-    """Remove outdated agents of a training run that has an agent that is up to date.
+def describe_unfinished(folder: Path, training_job: TrainingJob) -> Path:
+    """Create the folder of a training's checkpoints, with a file that says which training it is.
 
     Args:
         folder: Results folder.
-        training_job: Training whose agent is up to date.
+        training_job: Training that begins.
+    """
+    target = folder / training_job.unfinished_path
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / TRAINING_FILE, {"key": training_job.key, "trained": training_job.description()})
+    return target
+
+
+def remove_outdated(folder: Path, training_job: TrainingJob, parent: str) -> None:
+    """Remove agents or checkpoints of the same training with other versions. Other trainings are kept.
+
+    Args:
+        folder: Results folder.
+        training_job: Training as it is now.
+        parent: ``TRAINED`` or ``UNFINISHED``.
     """
     # Lists are tuples before they are written.
     description = json.loads(json.dumps(training_job.description()))
-    for path in (folder / AGENTS).glob(f"{glob.escape(training_job.stem)}*/{TRAINING_FILE}"):
-        with contextlib.suppress(OSError, ValueError):
-            stored = StoredTraining.model_validate_json(path.read_bytes())
-            if stored.trained == description and stored.key != training_job.key:
+    for path in (folder / parent).glob(f"{glob.escape(training_job.stem)}*/{TRAINING_FILE}"):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            stored = json.loads(path.read_bytes())
+            if stored["trained"] == description and stored["key"] != training_job.key:
                 shutil.rmtree(path.parent)

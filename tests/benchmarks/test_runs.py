@@ -26,8 +26,9 @@ from benchmarks.reports.labels import label_descriptions
 from benchmarks.runner import runner
 from benchmarks.runner.cache_keys import provenance_of
 from benchmarks.runner.results import PlannedCell, cell_provenance, is_done, read_cell, read_results, write_cell
+from benchmarks.runner.trained import describe_unfinished
 from benchmarks.runner.training import Curve
-from benchmarks.suite.suite import PeriodicEvaluation
+from benchmarks.suite.suite import PeriodicEvaluation, Suite
 from benchmarks.suite.suite_file import read_suite
 from demos.experts.reach import ReachExpert
 from demos.human.motion.files import read_motion
@@ -379,6 +380,24 @@ def test_an_agent_is_measured_again_where_its_user_says_so(results: Path, tmp_pa
     assert runner.missing(suite, folder) == todo, "nothing is deleted where a label is wrong"
     assert runner.removed_agents(suite, folder) == []
     assert runner.removed_agents(read_suite(written(tmp_path)), folder) == ["tests.benchmarks.third_party:ZeroAgent"]
+
+
+def test_checkpoints_of_other_trainings_are_kept_and_outdated_ones_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+
+    def suite_of(epochs: int) -> Suite:
+        entry = {"agent": "bc", "settings": {"epochs": epochs, "batch_size": 32}}
+        return read_suite(written(tmp_path, agents=[entry], training_seeds=[0], videos=None, periodic_eval=None))
+
+    (mine,) = runner.missing(suite_of(1), folder).trainings
+    (other,) = runner.missing(suite_of(2), folder).trainings
+    outdated = dataclasses.replace(mine, key="0" * 32)
+    assert mine.stem == other.stem
+    kept, removed = (describe_unfinished(folder, each) for each in (other, outdated))
+    runner.run(suite_of(1), folder, LocalEngine(1))
+    assert kept.exists()
+    assert not removed.exists()
+    assert list((folder / "unfinished").iterdir()) == [kept], "a finished training leaves no checkpoints"
 
 
 def test_what_learns_nothing_needs_no_seeds_of_learning(tmp_path: Path) -> None:
