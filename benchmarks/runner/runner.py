@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Missing:
         trainings: Training runs to carry out.
         cells: Cells to measure.
         videos: Cells to record videos of.
+        periodic_evals: Evaluations during the training runs that have them, by the training's key.
     """
 
     datasets: tuple[Demonstrations, ...]
@@ -63,6 +64,7 @@ class Missing:
     trainings: tuple[TrainingJob, ...]
     cells: tuple[PlannedCell, ...]
     videos: tuple[PlannedCell, ...]
+    periodic_evals: dict[str, PeriodicEvaluation]
 
     def names(self) -> list[str]:
         """Return the names of the jobs."""
@@ -84,16 +86,22 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
         suite: Suite to carry out.
         folder: Results folder, which need not exist.
     """
-    base, curve = Path(folder), suite.periodic_eval
+    base = Path(folder)
     plans = {cell.name: PlannedCell.of(cell) for cell in suite.cells()}
-    cells = [planned for planned in plans.values() if not is_done(base, planned, curve)]
+    cells = [each for each in plans.values() if not is_done(base, each, suite.periodic_eval_of(each.cell))]
     settings = suite.videos
     videos = [
         plans[cell.name]
         for cell in suite.recorded_cells().values()
         if settings is not None and not is_recorded(base, plans[cell.name], settings)
     ]
-    trainings = _untrained([*cells, *videos], base, curve)
+    periodic_evals = {}
+    for planned in plans.values():
+        evaluations = suite.periodic_eval_of(planned.cell)
+        if planned.training is not None and evaluations is not None:
+            for training in filter(None, (planned.training, planned.training.base)):
+                periodic_evals[training.key] = evaluations
+    trainings = _untrained([*cells, *videos], base, periodic_evals)
     encoders = {
         encoder.key: encoder
         for encoder in (each.encoder for each in trainings)
@@ -101,7 +109,14 @@ def missing(suite: Suite, folder: str | Path) -> Missing:
     }
     learning: list[EncoderJob | TrainingJob] = [*encoders.values(), *trainings]
     datasets = {dataset.id: dataset for each in learning for dataset in each.datasets}
-    return Missing(tuple(datasets.values()), tuple(encoders.values()), tuple(trainings), tuple(cells), tuple(videos))
+    return Missing(
+        tuple(datasets.values()),
+        tuple(encoders.values()),
+        tuple(trainings),
+        tuple(cells),
+        tuple(videos),
+        periodic_evals,
+    )
 
 
 def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
@@ -109,13 +124,15 @@ def _trainings(cells: Sequence[PlannedCell]) -> list[TrainingJob]:
     return list({planned.training.key: planned.training for planned in cells if planned.training}.values())
 
 
-def _untrained(cells: Sequence[PlannedCell], folder: Path, curve: PeriodicEvaluation | None) -> list[TrainingJob]:
+def _untrained(
+    cells: Sequence[PlannedCell], folder: Path, periodic_evals: Mapping[str, PeriodicEvaluation]
+) -> list[TrainingJob]:
     """Return the missing training runs of cells, before them those whose agents they adapt."""
     found: dict[str, TrainingJob] = {}
     for training in _trainings(cells):
-        if not is_trained(folder, training, curve):
+        if not is_trained(folder, training, periodic_evals.get(training.key)):
             adapted = training.base
-            if adapted is not None and not is_trained(folder, adapted, curve):
+            if adapted is not None and not is_trained(folder, adapted, periodic_evals.get(adapted.key)):
                 found.setdefault(adapted.key, adapted)
             found.setdefault(training.key, training)
     return list(found.values())
@@ -195,7 +212,8 @@ def make_jobs(suite: Suite, todo: Missing, folder: Path) -> list[Job]:
             needed.append(each.base.name)
             data.append(each.base.path)
         work = jobs.train_agent if each.base is None else jobs.adapt_agent
-        made.append(job(each.name, work, each, suite.periodic_eval, reads=data, writes=[each.path], after=needed))
+        curve = todo.periodic_evals.get(each.key)
+        made.append(job(each.name, work, each, curve, reads=data, writes=[each.path], after=needed))
         # Cells follow their training, so that results come early.
         made += measurements.pop(each.name, [])
     for planned in todo.videos:

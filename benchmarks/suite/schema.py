@@ -144,6 +144,7 @@ class AgentKeys(SuiteModel):
     env: EnvKeywords | None = None
     training_env: EnvKeywords | None = None
     training_seeds: Distinct[Seed] | None = None
+    periodic_eval: bool | None = None
     mixture: Mixture | None = None
     pretraining: PretrainingKeys | None = None
     adaptation: AdaptationKeys | None = None

@@ -88,6 +88,9 @@ class AgentEntry(SuiteModel):
     training_seeds: tuple[int, ...] | None = Field(
         default=None, description="Seeds of its training runs; by default those of the suite."
     )
+    periodic_eval: bool = Field(
+        default=True, description="Evaluate it during its training runs, if the suite has periodic evaluations."
+    )
     motion: JsonObject | None = Field(
         default=None, description="Motion of a person, which the demonstrator ``human`` imitates."
     )
@@ -107,6 +110,8 @@ class AgentEntry(SuiteModel):
         content = without_unused(serialize(self))
         if self.training_seeds is None:
             del content["training_seeds"]
+        if self.periodic_eval:
+            del content["periodic_eval"]
         return content
 
     def datasets(self, environment: str) -> list[tuple[int | None, str | None]]:
@@ -294,6 +299,11 @@ class Suite(SuiteModel):
 
     def _training_seeds(self, entry: AgentEntry) -> tuple[int, ...]:
         return self.training_seeds if entry.training_seeds is None else entry.training_seeds
+
+    def periodic_eval_of(self, cell: Cell) -> PeriodicEvaluation | None:
+        """Return the evaluations during the training of a cell; None for none."""
+        entries = {(entry.label, environment): entry for entry in self.agents for environment in entry.environments}
+        return self.periodic_eval if entries[cell.label, cell.environment].periodic_eval else None
 
     def recorded_cells(self) -> dict[str, Cell]:
         """Return the cells to record videos of, by environment: the first cell of the agent there."""

@@ -165,7 +165,7 @@ def read_speed_suite(name: str) -> SpeedSuite:
 def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntry:
     """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
-    for key in ("training_env", "training_seeds"):
+    for key in ("training_env", "training_seeds", "periodic_eval"):
         if getattr(agent, key) and not learned:
             raise _SuiteError(f"{agent.agent} does not learn: remove {key}", *key_path, key)
     from_demonstrations = learned and needs_demonstrations(agent.agent)
@@ -203,6 +203,7 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
         env=file.env if agent.env is None else agent.env,
         training_env=file.training_env if agent.training_env is None else agent.training_env,
         training_seeds=agent.training_seeds,
+        periodic_eval=agent.periodic_eval is not False,
         motion=motion.motion() if from_person and motion is not None else None,
         mixture=mixture,
         pretraining=_pretraining(agent, file, *key_path),

@@ -331,6 +331,22 @@ def test_options_of_agents_are_refused_for_suites_of_speed(tmp_path: Path) -> No
     assert "measures the speed of environments: remove --rerun, --workers" in " ".join(refused.stderr.split())
 
 
+def test_an_agent_without_periodic_evaluations_needs_no_learning_curve(tmp_path: Path) -> None:
+    def missing(evaluations: dict[str, int] | None, **keys: object) -> runner.Missing:
+        entry = {"agent": "bc", "settings": {"epochs": 1, "batch_size": 32}, **keys}
+        changes = {"agents": [entry], "training_seeds": [0], "videos": None, "periodic_eval": evaluations}
+        suite = read_suite(written(tmp_path, **changes))
+        assert len(suite.cells()) == 1
+        return runner.missing(suite, runner.run(suite, folder, LocalEngine(1)) if not folder.exists() else folder)
+
+    folder, once = tmp_path / "out", {"evaluations": 1, "episodes": 1}
+    assert not missing(None).cells
+    assert not missing(once, periodic_eval=False).cells
+    with_curve = missing(once)
+    assert len(with_curve.cells) == len(with_curve.trainings) == 1
+    assert list(with_curve.periodic_evals) == [with_curve.trainings[0].key]
+
+
 def test_a_result_with_another_learning_curve_is_measured_again() -> None:
     suite = read_suite("core")
     planned = PlannedCell.of(next(cell for cell in suite.cells() if cell.label == "bc"))
