@@ -12,7 +12,7 @@ from typing import Any
 
 import lam_envs
 from benchmarks.analysis.expectations import EXPECTATIONS, file_figures, unexpected
-from benchmarks.analysis.tables import demonstrations_text, rows
+from benchmarks.analysis.tables import Row, demonstrations_text, rows
 from benchmarks.reports.report import (
     IMAGES,
     markdown_conditions,
@@ -21,6 +21,7 @@ from benchmarks.reports.report import (
     unexpected_lines,
 )
 from benchmarks.runner.results import SUITE_FILE, CellResult, read_results
+from benchmarks.suite.conditions import AS_TRAINED
 from docs.tables import table
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +119,16 @@ SUITES = {
 """Title and subject of the suites whose results may be published."""
 LEADERBOARD = "leaderboard"
 """Folder of the leaderboard in the site."""
+OF_AGENT = (
+    "environment",
+    "label",
+    "demonstrations",
+    "training runs",
+    "success, 95% interval",
+    "95% over training runs",
+    "training time, s (CPU)",
+)
+"""Titles of the table of an agent's results."""
 DATASETS = RESULTS / "datasets.json"
 RUNNING = RESULTS / "running.json"
 REMOTE = RESULTS / "remote.json"
@@ -229,50 +240,56 @@ def _started_small(sentence: str) -> str:
 
 
 def of_agent(name: str) -> str:
-    """Return the table of the committed results of an agent, under each of its labels; empty if there are none.
+    """Return the committed results of an agent under no changed condition, by suite; empty if there are none.
 
     Args:
         name: Name of the agent in the registry.
     """
-    suite, results = _core()
-    own = rows([result for result in results if result.cell.agent == name])
-    if not own:
-        return ""
-    lines = [
-        [
-            row.environment,
-            row.agent,
-            demonstrations_text(row),
-            "-" if row.trainings is None else str(row.trainings),
-            rate(row.success_rate, row.low, row.high),
-            "-" if row.over_runs is None else f"{100 * row.over_runs.low:.1f}% to {100 * row.over_runs.high:.1f}%",
-            "-" if row.training_seconds is None else f"{row.training_seconds:.0f} ({row.training_cpu_seconds:.0f})",
+    parts = []
+    for folder in published():
+        suite, own = _results_by_agent(folder)
+        if name not in own:
+            continue
+        episodes, report = suite["evaluation"]["episodes"], f'<a href="../{folder.name}.html">full report</a>'
+        parts += [
+            f"### {SUITES[folder.name][0]}",
+            f"<p>{episodes} unseen episodes of each training run; {report}.</p>",
+            table(OF_AGENT, [_line(row) for row in rows(own[name])]),
         ]
-        for row in own
-    ]
-    head = [
-        "environment",
-        "label",
-        "demonstrations",
-        "training runs",
-        "success, 95% interval",
-        "95% over training runs",
-        "training time, s (CPU)",
-    ]
-    episodes = suite["evaluation"]["episodes"]
+    if not parts:
+        return ""
     note = (
-        f"The last checkpoint of each training run is evaluated in {episodes} unseen episodes. The interval beneath "
+        "The last checkpoint of each training run is evaluated, without a changed condition. The interval beneath "
         "the success rate is over episodes, for these training runs. The interval over training runs is of the "
         "interquartile mean (stratified bootstrap). Training time is wall time, and CPU time in parentheses. "
         "`make benchmark` measures this again."
     )
-    return f"{table(head, lines)}\n\n{note}"
+    return "\n\n".join([note, *parts])
+
+
+def _line(row: Row) -> list[str]:
+    """Return the line of a table of ``OF_AGENT``."""
+    runs = row.over_runs
+    return [
+        row.environment,
+        row.agent,
+        demonstrations_text(row),
+        "-" if row.trainings is None else str(row.trainings),
+        rate(row.success_rate, row.low, row.high),
+        "-" if runs is None else f"{100 * runs.low:.1f}% to {100 * runs.high:.1f}%",
+        "-" if row.training_seconds is None else f"{row.training_seconds:.0f} ({row.training_cpu_seconds:.0f})",
+    ]
 
 
 @cache
-def _core() -> tuple[dict[str, Any], list[CellResult]]:
-    """Return the suite of all agents and its results, of which each agent's page shows a part."""
-    return read_results(CORE)
+def _results_by_agent(folder: Path) -> tuple[dict[str, Any], dict[str, list[CellResult]]]:
+    """Return a suite and the results of its agents without changed conditions, by the agents' names."""
+    suite, found = read_results(folder)
+    own: dict[str, list[CellResult]] = {}
+    for result in found:
+        if result.cell.condition == AS_TRAINED:
+            own.setdefault(result.cell.agent, []).append(result)
+    return suite, own
 
 
 def speeds(env_ids: Container[str], *, simulated: bool = False) -> str:

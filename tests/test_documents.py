@@ -335,6 +335,16 @@ def test_the_page_of_an_agent_has_its_results() -> None:
         if (row.environment, row.agent) == ("LamGrasp-v0", "bc")
     )
     assert f"| LamGrasp-v0 | bc | 100 | 5 | {figures.rate(row.success_rate, row.low, row.high)} |" in page
+    assert '<a href="../vision.html">' in page
+
+
+@pytest.mark.parametrize("name", ["bc-rnn", "act", "diffusion", "keypoints", "lam", "bco", "hg-dagger"])
+def test_agents_outside_of_the_core_suite_have_their_results(name: str) -> None:
+    page = pages.agent_page(name)
+    suites = [heading for heading, _ in figures.SUITES.values() if f"\n### {heading}\n" in page]
+    assert suites
+    assert "## Results" in page
+    assert f"| {name} |" in page
 
 
 def test_the_readme_names_every_target_that_it_uses() -> None:

@@ -69,7 +69,7 @@ def test_earlier_records_and_unreadable_keywords_make_nothing_outdated() -> None
 def test_all_ids_with_images_have_the_settings_for_images(task: str) -> None:
     name = env_id(task, "Pixels").rpartition("-v")[0]
     bc, act = (effective_settings(agent, {}, name) for agent in ("bc", "act"))
-    epochs = 20 if task in ("push", "pick_place", "stack", "insert") else 40
+    epochs = {"push": 20, "pick_place": 20, "stack": 20, "insert": 20, "reach": 80}.get(task, 40)
     expected = {
         "epochs": epochs,
         "batch_size": 64,
@@ -79,6 +79,7 @@ def test_all_ids_with_images_have_the_settings_for_images(task: str) -> None:
         "masked_features": ["tool/lag", "tool/velocity"],
     }
     assert {key: bc[key] for key in expected} == expected
+    assert bc.get("share_image_encoder", False) == (task == "reach")
     assert (act["loss"], act["epochs"], act["masked_features"]) == ("huber", epochs, expected["masked_features"])
     assert "image_readout" not in effective_settings("bc", {}, "MyPixels")
 
