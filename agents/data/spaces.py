@@ -42,6 +42,21 @@ def is_depth_image(space: Space) -> bool:
     return isinstance(space, spaces.Box) and space.dtype.kind == "f" and len(space.shape) == 3 and space.shape[2] == 1
 
 
+def refuse_stacked_images(space: Space) -> None:
+    """Check that an observation has no images with a further dimension, such as the frames of a stack.
+
+    Raises:
+        ValueError: It has.
+    """
+    for name, part in parts_of(space).items():
+        if part.dtype == np.uint8 and len(part.shape) > 3:
+            raise ValueError(
+                f"observation {name or 'array'} is {brief(str(part))}: images with {len(part.shape)} dimensions are "
+                "not supported. Stack frames along the channels, or do not stack them, and set obs_horizon of an "
+                "agent that has it, such as act"
+            )
+
+
 def has_channels_first(shape: tuple[int, ...]) -> bool:
     """Return True if the first dimension of an image, the smallest, holds the channels."""
     return shape[0] < min(shape[1:])

@@ -27,7 +27,8 @@ class EpisodeResult:
         ever_success: True if the task is solved after any step.
         jerk: Mean jerk of the tool, m/s^3, from its positions at the steps; None if the environment is not of
             lam_envs.
-        peak_force: Largest contact force of the robot at the ends of steps, newtons; None likewise.
+        peak_force: Largest contact force of the robot after the reset and at the ends of steps, newtons; None
+            likewise.
         completed: Number of successive commands that are done at the last step; None in other tasks.
     """
 

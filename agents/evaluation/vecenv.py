@@ -76,14 +76,38 @@ def as_trained(agent: Policy, env: Env) -> Policy:
     Args:
         agent: Agent of any kind.
         env: Environment that it acts in. Observations that it stacks already are not stacked again.
+
+    Raises:
+        ValueError: The environment stacks observations, and the training normalized them before they were stacked.
     """
     if not isinstance(agent, BaseAlgorithm):
         return agent
     wrappers = wrappers_of(agent.get_env())
-    stacks = any(isinstance(wrapper, VecFrameStack) for wrapper in wrappers)
-    if not wrappers or (stacks and agent.observation_space == env.observation_space):
-        return agent
-    return VecEnvAgent(agent, wrappers)
+    if agent.observation_space == env.observation_space:
+        wrappers = _without_stacks(wrappers, env.observation_space)
+    return VecEnvAgent(agent, wrappers) if wrappers else agent
+
+
+def _without_stacks(wrappers: Wrappers, stacked: Space) -> Wrappers:
+    """Return the wrappers that still apply in an environment that stacks observations itself.
+
+    Args:
+        wrappers: All wrappers of the training.
+        stacked: Observation space of the environment.
+
+    Raises:
+        ValueError: A VecNormalize is one for other observations.
+    """
+    if not any(isinstance(wrapper, VecFrameStack) for wrapper in wrappers):
+        return wrappers
+    remaining = tuple(wrapper for wrapper in wrappers if not isinstance(wrapper, VecFrameStack))
+    for wrapper in remaining:
+        if wrapper.venv.observation_space != stacked:
+            raise ValueError(
+                f"the training normalized observations {wrapper.venv.observation_space} before it stacked them; "
+                f"this environment stacks them itself, to {stacked}: evaluate in one that does not"
+            )
+    return remaining
 
 
 def _batch(observation: Observation) -> Observation:

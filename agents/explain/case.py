@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+from gymnasium import spaces
 
 from agents.data.spaces import parts_of
 from agents.explain.failure.monitor import Monitor
@@ -122,17 +123,24 @@ class Case:
             start = False
         if self.env.action_space.shape == ():
             count = int(getattr(self.env.action_space, "n", 2))
-            row: Array = np.eye(count)[int(action) - int(getattr(self.env.action_space, "start", 0))]
+            row: Array = np.eye(count)[int(action) - self.first_action]
             return row
         return np.asarray(action, dtype=np.float64).reshape(-1)
 
     @property
+    def first_action(self) -> int:
+        """Smallest discrete action, which the first of the outputs belongs to; 0 for other actions."""
+        space = self.env.action_space
+        return int(space.start) if isinstance(space, spaces.Discrete) else 0
+
+    @property
     def outputs(self) -> list[str]:
         """Names of the C numbers that decide an action."""
-        count = int(getattr(self.env.action_space, "n", np.prod(self.env.action_space.shape or (1,))))
+        space = self.env.action_space
+        count = int(getattr(space, "n", np.prod(space.shape or (1,))))
         names = action_names(self.env)
         if names is None or len(names) != count:
-            return [f"action {number}" for number in range(count)]
+            return [f"action {self.first_action + number}" for number in range(count)]
         return [name.partition(" (")[0] for name in names]
 
 

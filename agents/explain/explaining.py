@@ -17,7 +17,7 @@ from rich.progress import track
 from agents.data.spaces import parts_of
 from agents.explain.case import Case
 from agents.explain.failure.monitor import Monitor
-from agents.explain.failure.origin import check_environment
+from agents.explain.failure.origin import check_agent, check_demonstrations, check_environment
 from agents.explain.frames import camera_images, episode_images
 from agents.explain.functions import PolicyFunction, SequenceFunction, UnavailableError, function_of
 from agents.explain.methods import check_methods, find_method
@@ -131,14 +131,17 @@ def explain(
 
     Raises:
         ValueError: An unknown method; a negative seed; observations, actions or demonstrations of another kind;
-            demonstrations of another task; an ensemble of another agent; or a monitor of another environment.
+            demonstrations of another task; an ensemble of another agent; or a monitor of another agent or
+            environment, or with other demonstrations.
     """
     names = check_methods(methods)
     parts_of(env.observation_space)
     if not isinstance(env.action_space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
         raise ValueError(f"the actions are {env.action_space}; expected one array of numbers")
-    if monitor is not None and "failure" in names:
-        check_environment(monitor, env)
+    predicting = monitor if "failure" in names else None
+    if predicting is not None:
+        check_agent(predicting, agent)
+        check_environment(predicting, env)
     missing: dict[str, str] = {}
     references = None
     if demonstrations is None or isinstance(demonstrations, str):
@@ -146,6 +149,8 @@ def explain(
     else:
         references = References(demonstrations)
         references.check(env)
+        if predicting is not None:
+            check_demonstrations(predicting, references.data)
     case = prepare(agent, env, trace_episode(agent, env, seed), references, missing, ensemble, monitor)
     explanations: JsonObject = {}
     images: list[str] = []
@@ -276,6 +281,7 @@ def _facts(agent: Policy, case: Case) -> JsonObject:
         "success_step": trace.success_step,
         "return": round(float(sum(trace.rewards)), 4),
         "outputs": case.outputs,
+        "first_action": case.first_action,
         "actions": [np.round(np.asarray(trace.actions[step], dtype=np.float64), 5).tolist() for step in case.steps],
         "decided_at": [trace.planned(step) for step in case.steps],
         "demonstrations": None if references is None else _origin(agent, references),

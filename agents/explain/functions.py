@@ -15,6 +15,8 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from agents.imitation.bc import BCPolicy, BehaviorCloning
+from agents.imitation.sequence.act import ACTPolicy
+from agents.imitation.sequence.bc_rnn import RecurrentPolicy
 from agents.policies.ensemble import EnsemblePolicy
 from agents.policies.networks import output_of
 from agents.policies.sequence_policy import Context, SequencePolicy
@@ -24,6 +26,9 @@ from demos.datasets.tree import tree_map
 
 KNOWN = (ActorCriticPolicy, DQNPolicy, SACPolicy)
 """Policies of Stable-Baselines3 whose outputs are known."""
+
+PLANS_PROBABILITIES = (ACTPolicy, RecurrentPolicy)
+"""Sequence policies whose most likely chunk of discrete actions holds probabilities."""
 
 LEFT = "left"
 """Actions left of the present chunk, in the memory of our policies that execute chunks."""
@@ -70,7 +75,7 @@ class PolicyFunction(ABC):
     """Function from what a policy sees to the numbers that decide its most likely action.
 
     The C numbers of an action are the action itself, flat. For discrete actions they are one number for each action,
-    minus their mean: the logits, or the values Q(s, a). The largest decides.
+    minus their mean: the logits, or the values Q(s, a), or the generated code of an action. The largest decides.
 
     Args:
         module: Network.
@@ -157,7 +162,12 @@ class ReactiveFunction(PolicyFunction):
         if self.is_discrete or not isinstance(self.module, (ActorCriticPolicy, SACPolicy)):
             return None
         policy: Any = self.module
-        return torch.stack([policy._predict(inputs.newest, deterministic=False).flatten(1) for _ in range(count)])
+        drawn = torch.stack([policy._predict(inputs.newest, deterministic=False).flatten(1) for _ in range(count)])
+        if not policy.squash_output:
+            return drawn
+        # Squashed actions are between -1 and 1: Stable-Baselines3 scales them in predict.
+        low, high = (torch.as_tensor(bound).ravel() for bound in (policy.action_space.low, policy.action_space.high))
+        return low + 0.5 * (drawn + 1.0) * (high - low)
 
 
 class EnsembleFunction(PolicyFunction):
@@ -188,6 +198,9 @@ class EnsembleFunction(PolicyFunction):
 class SequenceFunction(PolicyFunction):
     """Function of a policy that plans chunks from its last observations.
 
+    For discrete actions, its numbers are log-probabilities minus their mean, which are the logits minus theirs. Those
+    of a generative policy (``diffusion``) are the code that it generates: about 1 for the action and -1 for others.
+
     Args:
         policy: Policy.
     """
@@ -207,7 +220,10 @@ class SequenceFunction(PolicyFunction):
         return self.policy.from_frame(planned, inputs.newest)
 
     def _numbers(self, inputs: Inputs) -> torch.Tensor:
-        return self._decoded(self.chunk(inputs)[:, inputs.ahead])
+        codes = self.chunk(inputs)[:, inputs.ahead]
+        if self.is_discrete and isinstance(self.policy, PLANS_PROBABILITIES):
+            return codes.clamp(min=torch.finfo(codes.dtype).tiny).log()
+        return self._decoded(codes)
 
     def _decoded(self, codes: torch.Tensor) -> torch.Tensor:
         return codes if self.is_discrete else self.policy.codec.decode(codes).flatten(1)

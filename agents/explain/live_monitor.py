@@ -14,7 +14,7 @@ import numpy as np
 from agents.explain.case import Case
 from agents.explain.explaining import prepare
 from agents.explain.failure.monitor import Monitor
-from agents.explain.failure.origin import check_environment
+from agents.explain.failure.origin import check_agent, check_demonstrations, check_environment
 from agents.explain.methods.distance import distance_at
 from agents.explain.methods.uncertainty import gap_of, uncertainty_at
 from agents.explain.references import References
@@ -88,12 +88,14 @@ def live_monitor(
 
     Raises:
         UnavailableError: Uncertainty or distance of the agent cannot be measured while it acts.
-        ValueError: The monitor was fitted in another environment, or the demonstrations have other observations or
-            actions or another task.
+        ValueError: The monitor was fitted to another agent, in another environment or with other demonstrations, or
+            the demonstrations have other observations or actions or another task.
     """
+    check_agent(monitor, agent)
     check_environment(monitor, env)
     references = References(demonstrations)
     references.check(env)
+    check_demonstrations(monitor, references.data)
     trial: Trace = trace_episode(agent, gym.wrappers.TimeLimit(env, TRIAL_STEPS), seed=0)
     case = prepare(agent, env, trial, references, {}, ensemble)
     gap = gap_of(case.needs_function(), trial)

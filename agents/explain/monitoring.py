@@ -66,7 +66,7 @@ def monitor(
         from agents.explain.explaining import prepare
         from agents.explain.failure.figure import write_figure
         from agents.explain.failure.fitting import fit, measure
-        from agents.explain.failure.origin import environment_of, resolved
+        from agents.explain.failure.origin import agent_of, data_of, environment_of, resolved
         from agents.explain.references import References
         from agents.explain.trace import trace_episode
         from agents.training.stable_baselines.training import horizon_of
@@ -87,6 +87,8 @@ def monitor(
             load_source(each, environment)
             for each in (source, *(saved_source(name, "compare with") for name in ensemble))
         )
+        # Before the episodes: a policy may clamp its weights when it acts.
+        fitted_to = agent_of(known)
         found = demonstrations_of(known, environment, demonstrations, root)
         if isinstance(found, str):
             raise ValueError(found)
@@ -101,11 +103,12 @@ def monitor(
         fitted = fit(first, horizon, false_alarms=false_alarms)
         report = measure(fitted, monitored(case_of, range(seed + episodes, seed + 2 * episodes), progress=True))
         origin: JsonObject = {
+            **fitted_to,
             **environment_of(environment),
             "first_seed": seed,
             "episodes": episodes,
             "failures": sum(episode.failed for episode in first),
-            "demonstrations": references.data.id,
+            **data_of(references.data),
             "ensemble": resolved(ensemble),
         }
         environment.close()
@@ -173,14 +176,15 @@ def predictor(folder: Path, given: str | None, root: Path | None, agent: Policy,
 
     Raises:
         FileNotFoundError: There is no monitor, or a dataset or agent is missing.
-        ValueError: The monitor is damaged, or was fitted in another environment or with other demonstrations; there
-            are no demonstrations; or the agent cannot be monitored.
+        ValueError: The monitor is damaged, or was fitted to another agent, in another environment or with other
+            demonstrations; there are no demonstrations; or the agent cannot be monitored.
     """
     from agents.explain.command import demonstrations_of
-    from agents.explain.failure.origin import check_environment, ensemble_of
+    from agents.explain.failure.origin import check_agent, check_environment, ensemble_of
     from agents.explain.live_monitor import live_monitor, saved_monitor
 
     fitted = saved_monitor(folder)
+    check_agent(fitted, agent)
     check_environment(fitted, env)
     found = demonstrations_of(agent, env, given, root, fitted)
     if isinstance(found, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import minari
@@ -134,7 +134,8 @@ class References:
 
         Args:
             function: Function of the policy.
-            inputs: What the policy sees, N rows; by default all steps of the demonstrations.
+            inputs: What the policy sees, N rows; by default all steps of the demonstrations. A memory is not used,
+                as the steps of the demonstrations have none: features of one observation are then equal in both.
         """
         # Each episode has a function of its own, of the same networks.
         networks = [member.module for member in function.members]
@@ -146,7 +147,7 @@ class References:
         _, raw, spread = self._features
         if inputs is None:
             return raw / spread
-        return function.features(inputs).double().numpy() / spread
+        return function.features(replace(inputs, memory=None)).double().numpy() / spread
 
     def batches(self, horizon: int) -> Iterator[Inputs]:
         """Yield what a policy sees at the steps of the demonstrations.

@@ -21,7 +21,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
 from agents.data.features import FeatureIndices
-from agents.data.spaces import has_channels_first, is_image, parts_of
+from agents.data.spaces import has_channels_first, is_image, parts_of, refuse_stacked_images
 from agents.policies.encoders.cameras import cameras_of, channels_shape, whole_image
 from agents.policies.encoders.images import ImageEncoder, Readout, tokens_of
 from agents.policies.encoders.instructions import refuse_instruction
@@ -48,7 +48,8 @@ class ObservationEncoder(BaseFeaturesExtractor):
         share_images: Use one network for all cameras with images of one shape.
 
     Raises:
-        ValueError: The observations have an instruction, depth without an image, or images that are too small.
+        ValueError: The observations have an instruction, depth without an image, stacked images, or images that are
+            too small.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
     ) -> None:
         self._parts = parts_of(observation_space)
         refuse_instruction(observation_space)
+        refuse_stacked_images(observation_space)
         images = [name for name, part in self._parts.items() if is_image(part)]
         self._cameras: dict[str, tuple[str, ...]] = {name: (name,) for name in images}
         if readout is not None:
@@ -113,7 +115,7 @@ class ObservationEncoder(BaseFeaturesExtractor):
             if name in self._cameras:
                 rows.append(self._encoded(number, name, parts))
             elif name not in self._depths:
-                rows.append(self._standardized(number, parts[name].float().flatten(1)))
+                rows.append(self._standardized(number, parts[name].float()[..., None].flatten(1)))
         return torch.cat(rows, dim=1)
 
     def _encoded(self, number: int, name: str, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -66,6 +66,11 @@ def _shapes_of(space: Space, name: str = "") -> Iterator[tuple[str, tuple[int, .
         yield name, space.shape or ()
 
 
+def _shareable(values: Array) -> Array:
+    """Return an array that a tensor can share: a copy of one that is read-only or has negative strides."""
+    return values if values.flags.writeable and min(values.strides, default=0) >= 0 else values.copy()
+
+
 class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
     """Policy with its normalizer inside.
 
@@ -151,7 +156,8 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         arrays = tree_map(np.asarray, observation)
         is_batch = self._is_batch(arrays)
         seen = tree_map(
-            lambda values: torch.as_tensor(values if is_batch else values[None], device=self.device), arrays
+            lambda values: torch.as_tensor(_shareable(values if is_batch else values[None]), device=self.device),
+            arrays,
         )
         memory = self._memory(len(next(iter(tree_leaves(seen)))[1]), state, episode_start)
         chosen, memory = self.predict_action(seen, memory, deterministic=deterministic)
@@ -164,15 +170,18 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         """Return the memory of rows that go on, and the initial one of rows whose episode starts."""
         starts = torch.as_tensor(np.asarray(False if episode_start is None else episode_start)).reshape(-1)
         initial = self.initial_memory(count)
+        if len(starts) not in (1, count):
+            raise ValueError(
+                f"{count} observations have {len(starts)} values of episode_start; expected {count}, or one for all"
+            )
         if state is None or bool(starts.all()):
             return initial
         if initial is None:
             return state
         rows = {len(values) for values in state.values()}
-        if rows != {count} or len(starts) not in (1, count):
+        if rows != {count}:
             raise ValueError(
-                f"{count} observations have a memory of {', '.join(map(str, sorted(rows)))} rows and "
-                f"{len(starts)} values of episode_start; expected {count} each"
+                f"{count} observations have a memory of {', '.join(map(str, sorted(rows)))} rows; expected {count}"
             )
         if not bool(starts.any()):
             return state

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch
+from gymnasium.wrappers import FrameStackObservation, TransformObservation
 from stable_baselines3 import DQN, PPO, SAC, HerReplayBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecMonitor, VecNormalize
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 
 from agents.__main__ import app
 from agents.evaluation.evaluation import evaluate
+from agents.evaluation.vecenv import as_trained
 from agents.training.saving import archive
 
 from ..conftest import Make
@@ -298,6 +300,37 @@ def test_a_model_in_memory_is_measured_with_its_own_normalization(make: Make) ->
     by_hand = evaluate(Recording(), "LamReach-v0", seeds=[0])
     assert evaluate(model, "LamReach-v0", seeds=[0]) == by_hand
     assert evaluate(model.policy, "LamReach-v0", seeds=[0]) != by_hand
+
+
+def stacked(env: gym.Env[Any, Any], count: int) -> gym.Env[Any, Any]:
+    """Return an environment that stacks observations, with the space that VecFrameStack gives them."""
+    space: Any = env.observation_space
+    bounds = (np.repeat(bound, count) for bound in (space.low, space.high))
+    return TransformObservation(
+        FrameStackObservation(env, count, padding_type="zero"), np.ravel, gym.spaces.Box(*bounds)
+    )
+
+
+def test_in_an_environment_that_stacks_observations_they_are_normalized_as_in_training(make: Make) -> None:
+    envs = wrapped("stacked, then normalized")
+    model = PPO("MlpPolicy", envs, **small(n_steps=2, batch_size=2))
+    envs.reset()
+    for _ in range(30):
+        envs.step(np.array([envs.action_space.sample()]))
+    env = stacked(make("LamReach-v0"), 2)
+    assert env.observation_space == model.observation_space
+    assert np.array_equal(acted(as_trained(model, env), env), acted_in_training(model, envs))
+    for without in (VecFrameStack(DummyVecEnv([lambda: make("LamReach-v0")]), 2), DummyVecEnv([lambda: env])):
+        plain = PPO("MlpPolicy", without, **small(n_steps=2, batch_size=2))
+        assert as_trained(plain, env) is plain
+    envs.close()
+
+
+def test_stacked_observations_that_training_normalized_before_it_stacked_them_are_refused(make: Make) -> None:
+    model = PPO("MlpPolicy", wrapped("normalized, then stacked"), **small(n_steps=2, batch_size=2))
+    env = stacked(make("LamReach-v0"), 3)
+    with pytest.raises(ValueError, match=r"(?s)normalized .*\(18,\), float32\) before .* itself, to .*\(54,\)"):
+        as_trained(model, env)
 
 
 def test_the_command_loads_an_archive_only_with_allow_pickle_and_shows_its_statistics(

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -295,6 +296,32 @@ def test_an_exported_policy_knows_long_words_as_the_policy_does(label: str, make
         actions.append(agent.predict(seen, deterministic=True)[0])
         np.testing.assert_allclose(exported.predict(seen)[0], actions[-1], atol=TOLERANCE)
     assert not np.allclose(*actions, atol=10 * TOLERANCE)
+
+
+class OtherActions(gym.Wrapper[Any, Any, Any, Any]):
+    """Environment with another action space."""
+
+    def __init__(self, env: gym.Env[Any, Any], space: gym.Space[Any]) -> None:
+        super().__init__(env)
+        self.action_space = space
+
+
+@pytest.mark.parametrize(
+    ("env_id", "other"),
+    [("LamReach-v0", gym.spaces.Box(-5.0, 5.0, (4,))), ("LamReachDiscrete-v0", gym.spaces.Discrete(2))],
+)
+def test_an_exported_policy_is_refused_for_other_actions(
+    env_id: str, other: gym.Space[Any], make: Make, tmp_path: Path
+) -> None:
+    env = make(env_id)
+    export(scrambled("bc", env, {"hidden_sizes": [8]}), env, tmp_path / "bc", seeds=[0])
+    agents.make(str(tmp_path / "bc"), env)
+    with pytest.raises(ValueError, match=r"trained with the action space .*; this environment has (Box|Discrete)\("):
+        agents.make(str(tmp_path / "bc"), OtherActions(env, other))
+    path = tmp_path / "bc" / "model.json"
+    earlier = {name: part for name, part in json.loads(path.read_text()).items() if name != "action_space"}
+    path.write_text(json.dumps(earlier))
+    agents.make(str(tmp_path / "bc"), OtherActions(env, other))
 
 
 def test_the_command_exports_for_the_environment_of_the_training(datasets: Any, make: Make, tmp_path: Path) -> None:

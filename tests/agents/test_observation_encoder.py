@@ -79,6 +79,19 @@ def test_depth_is_standardized_over_all_pixels_of_a_camera(seen: Any) -> None:
     assert network.get_buffer(f"spread_{number}").tolist() == pytest.approx([float(depth.std())], rel=1e-2)
 
 
+def test_a_part_that_is_one_number_is_encoded() -> None:
+    space = spaces.Dict({"robot": spaces.Box(-1.0, 1.0, (4,)), "speed": spaces.Box(-1.0, 1.0, ())})
+    rows = ObservationEncoder(space)({"robot": torch.zeros(3, 4), "speed": torch.tensor([0.2, 0.4, 0.6])})
+    torch.testing.assert_close(rows[:, 4], torch.tensor([0.2, 0.4, 0.6]))
+
+
+def test_stacked_images_are_refused() -> None:
+    for space in (spaces.Box(0, 255, (4, 24, 24, 3), np.uint8), spaces.Box(0, 255, (4, 3, 24, 24), np.uint8)):
+        with pytest.raises(ValueError, match=r"images with 4 dimensions are not supported\. Stack frames"):
+            ObservationEncoder(space)
+    ObservationEncoder(spaces.Box(0, 255, (4, 24, 24), np.uint8))  # gray frames, stacked as channels
+
+
 def test_depth_without_its_image_or_of_another_size_is_refused() -> None:
     image, depth = spaces.Box(0, 255, (20, 20, 3), np.uint8), spaces.Box(0.0, 5.0, (20, 20, 1))
     wide = spaces.Box(0.0, 5.0, (20, 30, 1))

@@ -21,6 +21,7 @@ from torch import nn
 from torch.onnx.symbolic_helper import parse_args
 
 import lam_envs
+from agents.data.spaces import spaces_of
 from agents.deployment.export.graph import Graph
 from agents.deployment.export.keypoints import KeypointGraph
 from agents.deployment.export.lam import LamGraph
@@ -221,6 +222,7 @@ def _description(agent: PolicyAgent, env: Env, graph: Graph) -> JsonObject:
         "lam_envs": lam_envs.__version__,
         "environment": None if spec is None else spec.id,
         "keywords": _keywords(env),
+        **spaces_of(agent.observation_space, agent.action_space),
         "dict_observations": graph.is_dict,
         "inputs": [asdict(port) for port in graph.inputs],
         "outputs": [asdict(port) for port in graph.outputs],

@@ -205,6 +205,13 @@ def check_fits(description: JsonObject, env: Env) -> None:
             f"the exported policy gives actions of shape {tuple(output['shape'])} and type {output['dtype']}; this "
             f"environment has the action space {actions}{_origin(description)}"
         )
+    # Exports of earlier versions record no spaces.
+    recorded = description.get("action_space", str(actions))
+    if recorded != str(actions):
+        raise ValueError(
+            f"the exported policy was trained with the action space {brief(str(recorded))}; this environment has "
+            f"{brief(str(actions))}{_origin(description)}"
+        )
 
 
 def _kind(port: JsonObject) -> tuple[tuple[int, ...], np.dtype[Any]]:

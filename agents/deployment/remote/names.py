@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from agents.data.spaces import parts_of
-from agents.types import JsonObject, Observation, Space
+from agents.types import Array, JsonObject, Observation, Space
 from lam_envs.observation.instructions import INSTRUCTION_KEY, STATE_KEY, decode_instruction, encode_instruction
 
 PROMPT = "prompt"
@@ -103,7 +103,8 @@ class ObservationNames:
         Numbers of another precision are converted, as Python programs send 64 bits.
 
         Raises:
-            ValueError: An entry is missing, or has another shape or kind of numbers.
+            ValueError: An entry is missing, has another shape or kind of numbers, or has a number that is NaN or that
+                the type of the observation cannot hold.
         """
         if not isinstance(content, dict):
             raise ValueError(f"the observation is a {type(content).__name__}; expected a map by name")
@@ -124,8 +125,31 @@ class ObservationNames:
                 raise ValueError(
                     f"{sent!r} has shape {array.shape} and type {array.dtype}; expected {part.shape} and {part.dtype}"
                 )
-            parts[name] = array.astype(part.dtype, casting="same_kind", copy=False)
+            parts[name] = _converted(sent, array, part.dtype)
         missing = [name for name in self._parts if name not in parts]
         if missing:
             raise ValueError(f"the names have none for the observation {missing[0]!r}, which the policy needs")
         return parts if self._is_dict else parts[STATE_KEY]
+
+
+def _converted(sent: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return an array of another precision, with the same numbers.
+
+    Args:
+        sent: Name in messages.
+        array: Array.
+        dtype: Type of the same kind.
+
+    Raises:
+        ValueError: A number is NaN, or the type cannot hold it.
+    """
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            converted = array.astype(dtype, copy=False)
+        is_wrong = np.isnan(array) | (np.isinf(converted) & np.isfinite(array))
+    else:
+        converted = array.astype(dtype, copy=False)
+        is_wrong = converted != array
+    if is_wrong.any():
+        raise ValueError(f"{sent!r} has the value {array[is_wrong].flat[0]}; expected numbers of type {dtype}")
+    return converted

@@ -53,7 +53,8 @@ class Monitor:
         bias: Log-odds of a failure at the mean of the inputs.
         threshold: Probability above which it warns.
         horizon: Steps of a whole episode.
-        origin: Agent, environment, episodes and demonstrations that it was fitted to.
+        origin: Agent, environment, episodes, demonstrations and ensemble that it was fitted to; see
+            :mod:`agents.explain.failure.origin`.
         report: Metrics on other episodes; see :func:`agents.explain.failure.fitting.measure`.
     """
 

@@ -1,18 +1,80 @@
-"""Origin of a monitor: environment and ensemble of its fit, and checks that a later use has the same."""
+"""Origin of a monitor: agent, environment, demonstrations and ensemble, and checks that a later use has the same."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
+from agents.data.demonstrations import DemonstrationData
 from agents.explain.failure.monitor import Monitor
+from agents.explain.functions import function_of
+from agents.spec import spec_of
 from agents.types import Env, JsonObject
 from demos.collection.plan import COMMAND_LIMIT
+from demos.collection.recording import Policy
 from demos.datasets.metadata import RENDER_KEYWORDS
 
 FREE_KEYWORDS = (*RENDER_KEYWORDS, COMMAND_LIMIT)
 """Keywords of an environment that may differ from those of the fit: rendering and the time limit."""
+
+
+def agent_of(agent: Policy) -> JsonObject:
+    """Return the name of an agent and the SHA-256 of its weights as the origin of a monitor.
+
+    Empty for an agent without a network of PyTorch, which cannot be monitored.
+    """
+    function = function_of(agent)
+    if function is None:
+        return {}
+    digest = hashlib.sha256()
+    for name, values in sorted(function.module.state_dict().items()):
+        if isinstance(values, torch.Tensor):
+            digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
+            digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return {"agent": spec_of(agent).name, "weights": digest.hexdigest()}
+
+
+def check_agent(monitor: Monitor, agent: Policy) -> None:
+    """Check that an agent is the one that a monitor was fitted to, as far as that is recorded.
+
+    Raises:
+        ValueError: It is another one, or it was trained again.
+    """
+    origin, used = monitor.origin, agent_of(agent)
+    if any(origin.get(name, value) != value for name, value in used.items()):
+        raise ValueError(
+            f"the monitor was fitted to {_described_agent(origin)}; this agent is {_described_agent(used)}. Use the "
+            "monitor of this agent, or fit one by agents monitor; to explain without it, choose other methods than "
+            "failure by --method"
+        )
+
+
+def _described_agent(agent: JsonObject) -> str:
+    return f"{agent.get('agent')} with weights {str(agent.get('weights'))[:12]}"
+
+
+def data_of(data: DemonstrationData) -> JsonObject:
+    """Return the id and the checksum of demonstrations as the origin of a monitor."""
+    return {"demonstrations": data.id, "demonstrations_checksum": data.checksum}
+
+
+def check_demonstrations(monitor: Monitor, data: DemonstrationData) -> None:
+    """Check that demonstrations are those that a monitor was fitted with, as far as that is recorded.
+
+    Raises:
+        ValueError: They have other episodes.
+    """
+    recorded = monitor.origin.get("demonstrations_checksum", data.checksum)
+    if recorded != data.checksum:
+        raise ValueError(
+            f"the monitor was fitted with demonstrations {monitor.origin.get('demonstrations')} of checksum "
+            f"{str(recorded)[:12]}; these are {data.id} of checksum {data.checksum[:12]}. Use those of the monitor, "
+            "or fit it again by agents monitor; to explain without it, choose other methods than failure by --method"
+        )
 
 
 def environment_of(env: Env) -> JsonObject:

@@ -20,8 +20,11 @@ INSTALL = "pip install 'lam-envs[explain]'"
 POINTS = 32
 """Points of the integral over a part of the line."""
 TOLERANCE = 0.005
-"""Largest error of the sum on a part of the line, relative to the difference of the outputs on the whole line. A part
-with a larger error is halved."""
+"""Largest error of the sum on a part of the line, relative to the difference of the outputs on the whole line, or to
+:data:`SMALLEST`. A part with a larger error is halved."""
+SMALLEST = 0.002
+"""Difference that errors are relative to where that of the outputs is smaller; a share of the largest output, or of 1
+if that is larger. Where the outputs are nearly equal, most parts would otherwise be halved as often as possible."""
 MAX_HALVINGS = 12
 """Largest number of times that a part is halved. Gradients change quickly near kinks of the network, such as
 directions to near objects."""
@@ -31,22 +34,24 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Attribution:
-    """Contributions of the numbers of an observation to the outputs.
+    """Contributions of the numbers of an observation to C outputs.
 
     Attributes:
         parts: Contributions by part of the observation, shape (C, numbers); those of earlier observations are added.
         difference: Outputs minus outputs at the baseline, shape (C,), which the contributions add up to.
         error: Sum of the contributions minus the difference, shape (C,).
+        scale: Largest difference, or :data:`SMALLEST` of the outputs if that is larger.
     """
 
     parts: dict[str, Floats]
     difference: Floats
     error: Floats
+    scale: float
 
     @property
     def relative_error(self) -> float:
-        """Largest error, relative to the largest difference."""
-        return float(np.abs(self.error).max() / max(np.abs(self.difference).max(), 1e-6))
+        """Largest error, relative to the scale."""
+        return float(np.abs(self.error).max()) / self.scale
 
 
 def explain_features(case: Case) -> Explanation:
@@ -134,7 +139,8 @@ def integrated_gradients(
     present = tuple(parts[name].float() for name in names)
     start = tuple(baseline[name].expand_as(values).contiguous() for name, values in zip(names, present, strict=True))
     with torch.no_grad():
-        difference = (forward(*present) - forward(*start))[0]
+        first, last = forward(*start)[0], forward(*present)[0]
+    difference = last - first
     chosen = list(range(len(difference))) if outputs is None else list(outputs)
     method = IntegratedGradients(forward)
 
@@ -149,16 +155,18 @@ def integrated_gradients(
         with torch.no_grad():
             own = (forward(*ends[1]) - forward(*ends[0]))[0][chosen].double().numpy()
         error = np.abs(np.sum([share.sum(axis=1) for share in shares.values()], axis=0) - own).max()
-        if error <= TOLERANCE * np.abs(expected).max() or halvings >= MAX_HALVINGS:
+        if error <= TOLERANCE * scale or halvings >= MAX_HALVINGS:
             return shares
         middle = (low + high) / 2
         parts = between(low, middle, halvings + 1), between(middle, high, halvings + 1)
         return {name: parts[0][name] + parts[1][name] for name in names}
 
     expected = difference[chosen].double().numpy()
+    largest = float(torch.stack([first, last])[:, chosen].abs().max())
+    scale = max(float(np.abs(expected).max()), SMALLEST * max(1.0, largest))
     shares = between(0.0, 1.0, 0)
     total = np.sum([share.sum(axis=1) for share in shares.values()], axis=0)
-    return Attribution(shares, expected, total - expected)
+    return Attribution(shares, expected, total - expected, scale)
 
 
 def _with_vectors(inputs: Inputs, vectors: Mapping[str, torch.Tensor]) -> Inputs:

@@ -41,8 +41,9 @@ def explain_uncertainty(case: Case) -> Explanation:
     elif function.is_discrete:
         values = entropies(function, case.trace, case.steps)
         text = (
-            "Entropy of a softmax over the logits or Q-values of the actions, relative to its largest value: 1 means "
-            "undecided. The temperature is the mean standard deviation of these numbers in the episode."
+            "Entropy of a softmax over the logits or Q-values of the actions (for diffusion, over the code that it "
+            "generates), relative to its largest value: 1 means undecided. The temperature is the mean standard "
+            "deviation of these numbers in the episode."
         )
     elif (drawn := _draws(function, case.trace, case.steps)) is not None:
         values = drawn

@@ -29,7 +29,7 @@ function actionBars() {
     document.getElementById("step").textContent = `Step ${data.explained[index]} of ${data.steps}, ${(data.explained[index] * data.seconds_per_step).toFixed(2)} s`;
     const planned = data.decided_at[index];
     document.getElementById("decided").textContent = planned === data.explained[index] ? "Action, decided at this step:" : `Action of a chunk that was planned at step ${planned}:`;
-    if (discrete) target.replaceChildren(element("span", {}, data.outputs[flat[index][0]] ?? `action ${flat[index][0]}`));
+    if (discrete) target.replaceChildren(element("span", {}, data.outputs[flat[index][0] - data.first_action] ?? `action ${flat[index][0]}`));
     else target.replaceChildren(...flat[index].flatMap((value, place) => bar(data.outputs[place] ?? `action ${place}`, value, largest)));
   });
 }

@@ -13,6 +13,7 @@ from agents.data.sequences import SequenceBatch
 from agents.imitation.sequence.agent import SequenceAgent
 from agents.imitation.sequence.settings import Depth, SequenceSettings
 from agents.policies.encoders.observations import EncoderSettings
+from agents.policies.heads.categorical import Categorical
 from agents.policies.heads.chunks import absolute_error, cross_entropy, huber_loss
 from agents.policies.sequence_policy import Context, Horizons, SequencePolicy
 from agents.policies.transformer import DecoderLayer, EncoderLayer
@@ -130,11 +131,17 @@ class ACTPolicy(SequencePolicy):
         return None if self.latent is None else (self.latent.size,)
 
     def predict_chunk(self, context: Context, noise: torch.Tensor | None, *, deterministic: bool) -> torch.Tensor:
-        """Return chunks, shape (N, K, C); with a CVAE that of the latent variable 0, or of a drawn one."""
+        """Return chunks, shape (N, K, C); with a CVAE that of the latent variable 0, or of a drawn one.
+
+        For discrete actions they are probabilities, or the codes of drawn actions.
+        """
         latent = None if self.latent is None or noise is None else self.latent.token(noise)
         chunk: torch.Tensor = self(context, latent)
+        if not self.codec.is_discrete:
+            return chunk
         # Means of several chunks, as in temporal ensembling, are means of probabilities.
-        return chunk.softmax(dim=2) if self.codec.is_discrete else chunk
+        distribution = Categorical(chunk)
+        return distribution.mode() if deterministic else distribution.sample()
 
 
 class LatentEncoder(nn.Module):

@@ -98,7 +98,7 @@ def spatial_softmax(activations: torch.Tensor) -> torch.Tensor:
 
 
 def draw_shifts(count: int, pixels: int, device: torch.device) -> torch.Tensor:
-    """Draw by how many pixels images move down and to the right, shape (2, count).
+    """Draw by how many pixels images move up and to the left, shape (2, count).
 
     Args:
         count: Number of windows.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from agents.data.features import FeatureIndices
-from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of
+from agents.data.spaces import has_channels_first, is_depth_image, is_image, parts_of, refuse_stacked_images
 from agents.policies.encoders.cameras import cameras_of, channels_shape, whole_image
 from agents.policies.encoders.images import ImageEncoder, Readout, draw_shifts, shifted
 from agents.policies.encoders.instructions import InstructionEncoder
@@ -58,10 +58,14 @@ class ObservationTokens(nn.Module):
     Attributes:
         tokens: Tokens P of one observation.
         width: Numbers W in a token.
+
+    Raises:
+        ValueError: The observations have depth without an image, or stacked images.
     """
 
     def __init__(self, space: Space, settings: EncoderSettings) -> None:
         super().__init__()
+        refuse_stacked_images(space)
         self.settings = settings
         self.frame = None if settings.frame is None else TaskFrame(settings.frame)
         self.width = settings.width

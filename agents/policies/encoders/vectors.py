@@ -39,7 +39,8 @@ class VectorEncoder(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return tokens of shape (N, H, 1, W) for arrays of shape (N, H, ...)."""
-        numbers = values.flatten(2)
+        # Numbers without a shape of their own have none to flatten.
+        numbers = values[..., None].flatten(2)
         standard = self.standardizer(numbers)
         if self.near_zero:
             is_used = self.standardizer.get_buffer("spread").isfinite()

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import SAC
 from torch import nn
 from typer.testing import CliRunner
 
@@ -26,12 +27,13 @@ from agents.explain.command import demonstrations_of
 from agents.explain.explaining import Report, check_path, explain
 from agents.explain.failure.monitor import Monitor
 from agents.explain.frames import demonstration_images
-from agents.explain.functions import function_of
+from agents.explain.functions import Inputs, SequenceFunction, function_of
 from agents.explain.methods import METHODS, find_method
 from agents.explain.methods.uncertainty import disagreement
 from agents.explain.references import References
 from agents.explain.trace import trace_episode
 from agents.policies.torch_policy import TorchPolicy
+from agents.training.randomness import isolated_rng
 from lam_envs.observation.instructions import decode_instruction
 from tests.browser import browsing
 
@@ -86,6 +88,53 @@ def test_the_function_of_a_policy_gives_the_actions_that_the_agent_takes(label: 
         else:
             low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
             np.testing.assert_allclose(np.clip(numbers, low, high), trace.actions[step], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["act", "bc-rnn"])
+def test_discrete_actions_of_a_sequence_policy_are_explained_by_logits(name: str, make: Make) -> None:
+    env = make("LamReachDiscrete-v0", max_episode_steps=2)
+    agent = scrambled(name, env, SMALL[name])
+    trace, function = trace_episode(agent, env, 0), function_of(agent)
+    assert isinstance(function, SequenceFunction)
+    inputs = trace.inputs(0, function.horizon)
+    numbers, probabilities = function(inputs), function.chunk(inputs)[:, 0]
+    torch.testing.assert_close(numbers.softmax(dim=1), probabilities)
+    torch.testing.assert_close(numbers.mean(dim=1), torch.zeros(1), atol=1e-6, rtol=0.0)
+
+
+def test_actions_of_sac_are_drawn_in_the_units_of_the_environment() -> None:
+    env = gym.make("Pendulum-v1")  # its actions are from -2 to 2
+    model = SAC("MlpPolicy", env, seed=0, buffer_size=10, policy_kwargs={"net_arch": [8]})
+    function, observation = function_of(model), env.reset(seed=0)[0]
+    assert function is not None
+    inputs = Inputs(torch.from_numpy(observation)[None, None], torch.zeros(1, 1, dtype=torch.bool))
+    with isolated_rng(0):
+        drawn = function.draws(inputs, 20)
+    assert drawn is not None
+    with isolated_rng(0):
+        actions = [model.predict(observation, deterministic=False)[0] for _ in range(20)]
+    np.testing.assert_allclose(drawn[:, 0].numpy(), actions, atol=1e-6)
+    assert np.abs(actions).max() > 1.0
+    env.close()
+
+
+class StartsAtFive(gym.ActionWrapper[Any, Any, Any]):
+    """Environment whose first discrete action is 5."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.action_space = gym.spaces.Discrete(env.action_space.n, start=5)  # type: ignore[attr-defined]
+
+    def action(self, action: Any) -> Any:
+        return action - 5
+
+
+def test_discrete_actions_are_named_by_their_own_numbers(make: Make) -> None:
+    env = StartsAtFive(make("CartPole-v1", max_episode_steps=4))
+    content = explain(agents.make("random", env), env, seed=0, methods=["distance"]).content
+    assert (content["first_action"], content["outputs"]) == (5, ["action 5", "action 6"])
+    assert set(content["actions"]) <= {5, 6}
+    assert explain(agents.make("random", env.env), env.env, seed=0, methods=["distance"]).content["first_action"] == 0
 
 
 def test_an_action_of_a_chunk_was_decided_on_when_the_chunk_was_planned(make: Make) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import agents
 import demos
-from agents.explain.case import NamedNumbers, named_numbers
+from agents.explain.case import Case, NamedNumbers, named_numbers
 from agents.explain.functions import Inputs, PolicyFunction
-from agents.explain.methods.features import Attribution
+from agents.explain.methods.features import Attribution, integrated_gradients
+from agents.explain.methods.neighbors import explain_neighbors
 from agents.explain.references import References
+from agents.explain.trace import Trace
+from demos.datasets.tree import tree_map
 
+from ..sequence.small import SMALL
+from ..test_export import scrambled
 from .measures import (
     Baseline,
     attributions,
@@ -35,6 +42,7 @@ FEATURE = "object/relative"
 class Subject(NamedTuple):
     """Trained policy, what it sees in its own episodes, and the attributions there."""
 
+    agent: Any
     function: PolicyFunction
     references: References
     states: list[Inputs]
@@ -52,7 +60,7 @@ def subject(agent: Any, env: gym.Env[Any, Any], dataset: Any, states: int, episo
     function, seen = known(agent), states_of(agent, env, states, episodes)
     baseline = references.baseline()
     found = attributions(function, seen, baseline)
-    return Subject(function, references, seen, found, named_numbers(env), baseline)
+    return Subject(agent, function, references, seen, found, named_numbers(env), baseline)
 
 
 @pytest.fixture(
@@ -91,17 +99,52 @@ def check_planted_cause(one: Subject) -> None:
 
 def check_nearest(one: Subject, rows: Any) -> None:
     points = one.references.features(one.function)
-    found = [one.references.nearest(points, features_of_row(one, int(row)), 1)[0].row == row for row in rows]
+    traces = demonstrations_as_traces(one.agent, one.references)
+    found = []
+    for row in rows:
+        trace, step = traces[one.references.episodes[row]], int(one.references.steps[row])
+        query = one.references.features(one.function, trace.inputs(step, one.function.horizon))[0]
+        found.append(one.references.nearest(points, query, 1)[0].row == row)
     assert np.mean(found) >= 0.99
 
 
-def features_of_row(one: Subject, row: int) -> Any:
-    """Features of a step of the demonstrations that is asked for alone, as a step of an episode is."""
-    return one.references.features(one.function, one.references.inputs(row, one.function.horizon))[0]
+def demonstrations_as_traces(agent: Any, references: References) -> list[Trace]:
+    """Return the demonstrations as an agent would remember them, if it had seen them in episodes of its own."""
+    traces = []
+    for episode in (each for dataset in references.data.datasets for each in dataset.iterate_episodes()):
+        seen = [tree_map(itemgetter(step), episode.observations) for step in range(len(episode.actions))]
+        memories: list[Any] = [None]
+        for observation in seen[:-1]:
+            memories.append(agent.predict(observation, memories[-1], deterministic=True)[1])
+        nothing: list[Any] = []
+        traces.append(Trace(0, seen, memories, list(episode.actions), nothing, None, None, None, nothing, None))
+    return traces
 
 
 def test_contributions_add_up_to_the_difference_of_the_outputs(small: Subject) -> None:
     check_sums(small)
+
+
+class Kinked(PolicyFunction):
+    """Function of one number with 40 kinks between 0 and 1, where it has nearly equal values; it counts its calls."""
+
+    calls = 0
+
+    def _numbers(self, inputs: Inputs) -> torch.Tensor:
+        self.calls += 1
+        kinks = torch.frac(torch.arange(1, 41) * 0.6180339)
+        bent = (inputs.newest - kinks).abs().mean(dim=1, keepdim=True)
+        slope = (1.0 - 2.0 * kinks).mean() - 1e-6
+        return bent - slope * inputs.newest
+
+
+def test_contributions_to_nearly_equal_outputs_are_found_quickly() -> None:
+    function = Kinked(torch.nn.Identity(), gym.spaces.Box(-1.0, 1.0, (1,)))
+    inputs = Inputs(torch.ones(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool))
+    found = integrated_gradients(function, inputs, {"": torch.zeros(1, 1, 1)})
+    assert np.abs(found.difference).max() < 1e-5
+    assert found.relative_error <= 0.02
+    assert function.calls < 500
 
 
 def test_a_planted_cause_is_ranked_first(small: Subject) -> None:
@@ -110,6 +153,21 @@ def test_a_planted_cause_is_ranked_first(small: Subject) -> None:
 
 def test_a_state_of_a_demonstration_is_nearest_to_itself(small: Subject) -> None:
     check_nearest(small, range(0, len(small.references.steps), 40))
+
+
+def test_a_state_of_a_demonstration_is_nearest_to_itself_whatever_the_policy_remembers(datasets: Any) -> None:
+    dataset = demos.load(datasets[1]["LamReach-v0"], datasets[0])
+    env = gym.make("LamReach-v0")
+    # The noise of a chunk follows from the steps since the start of the episode.
+    agent = scrambled("diffusion", env, {**SMALL["diffusion"], "noise_scale": 1.0, "obs_horizon": 2})
+    references = References(dataset)
+    trace = demonstrations_as_traces(agent, references)[0]
+    for step in (0, 1, 2, 5, 10):
+        case = Case(agent, env, trace, [step], known(agent), references)
+        ((nearest, *_),) = explain_neighbors(case).steps
+        assert nearest["distance"] == pytest.approx(0.0, abs=1e-3)
+        assert (nearest["episode"], nearest["step"]) == (0, step)
+    env.close()
 
 
 @pytest.fixture(scope="module", params=["bc", "act", "lam"])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from gymnasium.spaces import Box, Dict
 from typer.testing import CliRunner
 from websockets.sync.server import ServerConnection
 
@@ -235,6 +236,25 @@ def test_names_of_the_server_are_given_by_a_file(make: Make, tmp_path: Path) -> 
         names.from_message({})
     with pytest.raises(ValueError, match=r"'observation/0' has shape \(3,\) and type int64; expected"):
         names.from_message({**message, "observation/0": np.zeros(3, dtype=np.int64)})
+
+
+def test_numbers_that_the_type_of_an_observation_cannot_hold_are_refused() -> None:
+    image, robot = Box(0, 255, (2, 2, 3), np.uint8), Box(-1.0, 1.0, (2,), np.float32)
+    names = ObservationNames(Dict({"front": image, "robot": robot}))
+    message = {
+        "observation/front": np.full((2, 2, 3), 200, dtype=np.uint16),
+        "observation/robot": np.array([0.1, -np.inf]),
+    }
+    found: Any = names.from_message(message)
+    assert (found["front"].dtype, int(found["front"].max()), found["robot"].dtype) == (np.uint8, 200, np.float32)
+    np.testing.assert_array_equal(found["robot"], np.array([0.1, -np.inf], dtype=np.float32))
+    for name, value, expected in (
+        ("front", np.full((2, 2, 3), 300, dtype=np.uint16), "300; expected numbers of type uint8"),
+        ("robot", np.array([0.0, 1e60]), r"1e\+60; expected numbers of type float32"),
+        ("robot", np.array([np.nan, 0.0], dtype=np.float32), "nan; expected numbers of type float32"),
+    ):
+        with pytest.raises(ValueError, match=f"'observation/{name}' has the value {expected}"):
+            names.from_message({**message, f"observation/{name}": value})
 
 
 def test_discrete_actions_are_checked(make: Make) -> None:

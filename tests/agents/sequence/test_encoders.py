@@ -54,6 +54,23 @@ def test_pixels_depth_and_instruction_are_tokens(make: Make) -> None:
         assert not torch.allclose(encoder(changed), tokens), name
 
 
+def test_a_part_that_is_one_number_is_encoded() -> None:
+    space = spaces.Dict({"speed": spaces.Box(-1.0, 1.0, ()), "robot": spaces.Box(-1.0, 1.0, (4,))})
+    position = list(space.spaces).index("speed")
+    encoder = ObservationTokens(space, EncoderSettings(WIDTH))
+    single = ObservationTokens(spaces.Box(-1.0, 1.0, (1,)), EncoderSettings(WIDTH))
+    single.vectors[0].load_state_dict(encoder.vectors[position].state_dict())
+    speed = torch.tensor([[0.2, 0.4, 0.6]])
+    tokens = encoder({"speed": speed, "robot": torch.zeros(1, 3, 4)})
+    assert torch.equal(tokens[:, :, position], single(speed[..., None])[:, :, 0])
+
+
+def test_stacked_images_are_refused() -> None:
+    space = spaces.Dict({"front": spaces.Box(0, 255, (4, 24, 24, 3), np.uint8)})
+    with pytest.raises(ValueError, match=r"observation front is Box.*: images with 4 dimensions .* set obs_horizon"):
+        ObservationTokens(space, EncoderSettings(WIDTH))
+
+
 def test_depth_is_standardized_over_all_pixels() -> None:
     space = spaces.Dict(
         {"front": spaces.Box(0, 255, (20, 20, 3), np.uint8), "front_depth": spaces.Box(0.0, 5.0, (20, 20, 1))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -161,10 +162,23 @@ def test_a_memory_of_another_number_of_rows_is_refused() -> None:
     made = policy("act")
     seen = observations(1, 4)[0]
     _, state = made.predict(seen, deterministic=True)
-    with pytest.raises(ValueError, match="2 observations have a memory of 4 rows and 1 values of episode_start"):
+    with pytest.raises(ValueError, match="2 observations have a memory of 4 rows; expected 2"):
         made.predict(seen[:2], state, deterministic=True)
-    with pytest.raises(ValueError, match="4 observations have a memory of 4 rows and 3 values of episode_start"):
-        made.predict(seen, state, np.array([True, False, False]), deterministic=True)
+    for memory in (state, None):
+        with pytest.raises(ValueError, match="4 observations have 3 values of episode_start; expected 4, or one for"):
+            made.predict(seen, memory, np.array([True, False, False]), deterministic=True)
+
+
+def test_arrays_that_a_tensor_cannot_share_are_seen_as_their_copies() -> None:
+    made = policy("act")
+    seen = observations(1, 4)[0]
+    fixed = seen.copy()
+    fixed.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (seen[::-1], seen[:, ::-1], fixed, np.broadcast_to(seen[0], seen.shape)):
+            expected, _ = made.predict(given.copy(), deterministic=True)
+            np.testing.assert_array_equal(made.predict(given, deterministic=True)[0], expected)
 
 
 @pytest.mark.parametrize("executed", [1, 3, 8])
@@ -216,8 +230,19 @@ def test_deterministic_actions_repeat_and_drawn_ones_do_not(name: str) -> None:
         first, second = (made.predict(seen, deterministic=True)[0] for _ in range(2))
         drawn = [made.predict(seen, deterministic=False)[0] for _ in range(2)]
     np.testing.assert_array_equal(first, second)
-    if name != "diffusion":  # whose last layer is still 0 where noise could matter
-        assert not np.array_equal(*drawn)
+    assert not np.array_equal(*drawn)
+
+
+@pytest.mark.parametrize("name", ["act", "bc-rnn"])
+def test_drawn_discrete_actions_have_the_probabilities_of_the_policy(name: str) -> None:
+    made = policy(name, DISCRETE, action_horizon=1, executed_actions=1)
+    seen = np.repeat(observations(1, 1)[0], 4000, axis=0)
+    with isolated_rng(0):
+        drawn, _ = made.predict(seen, deterministic=False)
+    _, memory = made.predict(seen[:1], deterministic=True)
+    probabilities = memory["chunk"][0, 0].numpy()
+    assert float(probabilities.sum()) == pytest.approx(1.0)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=5) / len(drawn), probabilities, atol=0.04)
 
 
 def test_attention_does_not_see_padded_observations() -> None:
