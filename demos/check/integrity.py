@@ -5,7 +5,6 @@ The file is not trusted: links, type and size of a part are checked before it is
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 from minari.dataset.minari_storage import is_image_space
-from PIL import Image
 
 from demos.datasets.checksum import episode_digest
+from demos.datasets.data_file import decode_image
 from demos.datasets.episode import DIGEST, INSTRUCTION
 from demos.datasets.reading import is_stepwise, read_dtype
 from demos.runtime.types import Array, Space
@@ -320,14 +319,11 @@ def _leaf_faults(path: str, part: h5py.Dataset, space: Space, expected: Expected
 
 def _image_faults(path: str, part: h5py.Dataset, space: Space) -> Iterator[str]:
     for step, content in enumerate(part[()]):
-        with Image.open(io.BytesIO(content)) as image:
-            # Read the header first: an image may claim more than the memory.
-            channels = len(image.getbands())
-            size = (image.height, image.width, channels)[: 2 if channels == 1 else 3]
-            if size != space.shape:
-                yield f"{path} at {step} is an image of shape {size}, expected {space.shape}"
-                return
-            image.load()
+        try:
+            decode_image(content, space)
+        except ValueError as error:
+            yield f"{path} at {step}: {error}"
+            return
 
 
 def _number_faults(path: str, values: Array) -> Iterator[str]:

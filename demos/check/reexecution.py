@@ -58,11 +58,12 @@ def reexecute(dataset: minari.MinariDataset, numbers: Sequence[int]) -> tuple[li
     differences = []
     env = make_env(dataset, render_mode=None)
     try:
-        for number, episode in zip(numbers, episodes_of(dataset, numbers), strict=True):
-            if episode.seed is None:
-                differences.append((number, "has no seed, which re-execution needs"))
-                continue
+        for number in numbers:
             try:
+                (episode,) = episodes_of(dataset, [number])
+                if episode.seed is None:
+                    differences.append((number, "has no seed, which re-execution needs"))
+                    continue
                 difference = replay_difference(env, episode, all_infos=collected, jpeg=jpeg)[0]
             except Exception as error:  # Third-party recordings may cause any exception.
                 difference = f"an error ({shorten(str(error))})"

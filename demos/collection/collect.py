@@ -92,7 +92,9 @@ def collect(
 
     Raises:
         TypeError: ``env_id`` is no string, such as an environment.
-        ValueError: The environment or a name is unknown, or a number is out of range.
+        ValueError: The environment or a name is unknown, a number is out of range, or an action of the policy is
+            outside of the action space.
+        OSError: The disk is full.
         FileExistsError: A dataset of that id has other settings, or another process is collecting it.
         RuntimeError: The demonstrator fails too often.
     """
@@ -185,7 +187,7 @@ def _collect(
     _prepare_partial(name, partial, plan_json, overwrite=overwrite)
     try:
         _write_shards(plan, env, engine, partial, progress=progress)
-    except RuntimeError:
+    except Exception:
         # Without a finished shard, other settings may use this id.
         if not any(shard.folder(partial).exists() for shard in shards_of(plan.episodes, env.observation_space)):
             _discard(partial)
@@ -253,7 +255,8 @@ def check_same(name: str, found: JsonObject, plan_json: JsonObject, advice: str)
     Raises:
         FileExistsError: It has other settings.
     """
-    requested, existing = _comparable(plan_json), _comparable(found)
+    # In a file, tuples are lists.
+    requested, existing = _comparable(json.loads(json.dumps(plan_json))), _comparable(found)
     different = [key for key in requested if existing.get(key) != requested[key]]
     if different:
         details = "; ".join(

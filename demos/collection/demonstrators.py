@@ -13,14 +13,13 @@ from typing import ClassVar, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
-from demos.collection.recording import Policy, Step
+from demos.collection.recording import Policy, Step, predicted
 from demos.collection.strategies import STRATEGIES, Strategy
 from demos.datasets.episode import EXECUTED
 from demos.experts import make_expert
 from demos.runtime.import_paths import import_object
-from demos.runtime.types import Action, Array, Env, Info, Observation
+from demos.runtime.types import Action, Array, Env, Info, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.control.discrete import DiscreteControl
 from lam_envs.env import ManipulationEnv
@@ -250,19 +249,32 @@ class PolicyDemonstrator(Demonstrator):
     def reset(self, rng: np.random.Generator) -> None:
         """See :class:`Demonstrator`."""
         super().reset(rng)
-        self._state: object = None
+        self._state: Memory = None
         self._starts = True
 
     def act(self, observation: Observation) -> DemonstratorAction:
         """See :class:`Demonstrator`."""
-        action, self._state = self._policy.predict(
-            observation, state=self._state, episode_start=np.array([self._starts]), deterministic=True
-        )
+        predicted_action, self._state = predicted(self._policy, observation, self._state, np.array([self._starts]))
         self._starts = False
-        if isinstance(self.env.action_space, spaces.Box):
-            # Execute what can be recorded: a policy may compute in a more precise type than that of the space.
-            action = np.asarray(action, dtype=self.env.action_space.dtype)
+        action = _in_space(predicted_action, self.space)
         return DemonstratorAction(action, action)
+
+
+def _in_space(action: object, space: Space) -> Action:
+    """Return the action of a policy in the number type of its space.
+
+    Raises:
+        ValueError: It is not in the space.
+    """
+    values = np.asarray(action)
+    # Execute what can be recorded: a policy may compute in a more precise type than that of the space.
+    if np.can_cast(values.dtype, np.dtype(space.dtype), "same_kind"):
+        values = values.astype(space.dtype)
+    if not space.contains(values):
+        raise ValueError(
+            f"the policy returned {action!r}; expected an action in {space}: clip it, or wrap the environment"
+        )
+    return values[()]
 
 
 def make_policy(import_path: str, env: Env) -> Policy:

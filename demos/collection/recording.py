@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from demos.datasets.episode import INSTRUCTION, STATE, Episode, instruction_in
+from demos.datasets.reading import as_in_space
 from demos.runtime.types import Action, Array, Env, Info, Keywords, Memory, Observation, Space
 from lam_envs import ToolCommand
 from lam_envs.observation import Features
@@ -126,6 +127,8 @@ def last_command(features: Features) -> ToolCommand:
 def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
     """Record a rollout, with the simulator's state at every step if the environment provides it.
 
+    Observations are converted to the number types of the observation space.
+
     Only infos that are numeric, of the same shape at every step, and whose names HDF5 accepts are recorded. An
     instruction that does not change is an attribute of the episode, not an info.
 
@@ -133,6 +136,9 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
         env: Environment of the rollout.
         steps: Iterator of :func:`rollout` or :func:`replay_steps`, before its first step.
         seed: Seed of the rollout.
+
+    Raises:
+        ValueError: The type of the observation space cannot hold an observation.
     """
     inner = env.unwrapped
     recorded: list[Step] = []
@@ -147,7 +153,9 @@ def record(env: Env, steps: Iterable[Step], seed: int) -> Episode:
         infos = [{name: value for name, value in info.items() if name != INSTRUCTION} for info in infos]
     return Episode(
         seed=seed,
-        observations=stack([step.observation for step in recorded]),
+        observations=as_in_space(
+            stack([step.observation for step in recorded]), env.observation_space, f"the observations of {env}"
+        ),
         actions=np.array([step.action for step in executed]),
         rewards=np.array([step.reward for step in executed]),
         terminations=np.array([step.terminated for step in executed], dtype=bool),

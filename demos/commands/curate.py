@@ -12,11 +12,13 @@ from demos.commands.collect import print_summary
 from demos.datasets import curate
 from demos.datasets.loading import load
 from demos.datasets.metadata import history_of
-from demos.preprocess import PREPROCESSORS
+from demos.preprocess import PREPROCESSORS, CutIdle, Relabel
 from demos.preprocess import preprocess as preprocess_dataset
 from demos.preprocess.parsing import parse_step
 from demos.runtime.console import clear_errors, console
 
+LEFT_OUT = {CutIdle.name: "without motion", Relabel.name: "whose final success changed"}
+"""Descriptions of the episodes that a step leaves out, by its name."""
 Seed = Annotated[int, typer.Option(help="Seed of the random choice.")]
 
 
@@ -140,4 +142,4 @@ def preprocess(
         print_summary(new_dataset)
         for entry in history_of(new_dataset)[-len(steps) :]:
             if entry.get("left_out"):
-                console.print(f"{entry['step']} left out {entry['left_out']} episodes whose final success changed")
+                console.print(f"{entry['step']} left out {entry['left_out']} episodes {LEFT_OUT[entry['step']]}")

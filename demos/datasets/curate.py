@@ -1,24 +1,28 @@
-"""Filter, split, subsample and merge datasets. Episodes stay bit-identical."""
+"""Filter, split, subsample and merge datasets.
+
+Episodes stay bit-identical, also images that are stored as JPEG; a merge only renumbers demonstrators and strategies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import minari
 import numpy as np
 
-from demos.datasets.checksum import digest_of
+from demos.datasets.checksum import digest_of, episode_digest
 from demos.datasets.data_file import DATA_FILE, open_data
-from demos.datasets.episode import QUALITY, STRATEGY, SUCCESS, Episode
+from demos.datasets.episode import DIGEST, QUALITY, STRATEGY, SUCCESS, Episode
 from demos.datasets.loading import load, validate_id
 from demos.datasets.metadata import (
     HISTORY,
     PLAN,
     SCHEMA,
     WITH_OTHERS,
+    changes_of,
     history_of,
     is_collected,
     plan_of,
@@ -26,7 +30,7 @@ from demos.datasets.metadata import (
     stores_jpeg,
 )
 from demos.datasets.reading import episodes_of
-from demos.datasets.writing import DatasetWriter, dataset_writer, derived_metadata
+from demos.datasets.writing import DatasetWriter, check_writable, dataset_writer, derived_metadata
 from demos.runtime.types import JsonObject, Metadata
 
 PLAN_KEYS = {QUALITY: "qualities", STRATEGY: "strategies"}
@@ -181,6 +185,8 @@ def split(
             raise ValueError(
                 f"the part {name} gets none of the {len(shuffled)} episodes of {dataset.id}; expected at least one"
             )
+    for dataset_id in ids.values():
+        check_writable(dataset_id, root, overwrite=overwrite)
     result = {}
     for name, start, end in zip(parts, starts, ends, strict=True):
         step = {"step": "split", "part": name, "shares": dict(parts), "seed": seed}
@@ -224,7 +230,7 @@ def merge(
     metadata = derived_metadata(
         first,
         step="merge",
-        replays=all(step.get("replays") for dataset in datasets for step in history_of(dataset)),
+        replays=not any(changes_of(dataset) for dataset in datasets),
         datasets=[
             {
                 "id": dataset.id,
@@ -349,16 +355,17 @@ def _known_plan(dataset: minari.MinariDataset) -> JsonObject | None:
 
 def _check_disjoint(datasets: Sequence[minari.MinariDataset]) -> None:
     """Check that no episode is in two datasets."""
-    seen: dict[str, str] = {}
-    for dataset in datasets:
+    seen: dict[str, int] = {}
+    for number, dataset in enumerate(datasets):
         with open_data(dataset.storage.data_path / DATA_FILE) as file:
             for index in dataset.episode_indices:
-                digest = digest_of(file[f"episode_{index}"])
-                if digest in seen:
+                # Within one dataset, episodes may be equal.
+                first = seen.setdefault(digest_of(file[f"episode_{index}"]), number)
+                if first != number:
                     raise ValueError(
-                        f"episode {index} of {dataset.id} is also in {seen[digest]}; expected different episodes"
+                        f"episode {index} of {dataset.id} is also in {datasets[first].id}; expected different "
+                        "episodes"
                     )
-                seen[digest] = dataset.id
 
 
 def _append(writer: DatasetWriter, dataset: minari.MinariDataset, plan: JsonObject | None) -> None:
@@ -369,12 +376,15 @@ def _append(writer: DatasetWriter, dataset: minari.MinariDataset, plan: JsonObje
         for info, names in PLAN_KEYS.items()
         if plan is not None and own is not None
     }
+    first = writer.episodes
+    writer.copy(dataset.storage.data_path / DATA_FILE, map(int, dataset.episode_indices))
     if all(numbering == list(range(len(numbering))) for numbering in numbers.values()):
-        writer.copy(dataset.storage.data_path / DATA_FILE, map(int, dataset.episode_indices))
         return
-    for episode in episodes_of(dataset):
-        infos = {
-            name: np.asarray(numbers[name], dtype=values.dtype)[values] if name in numbers else values
-            for name, values in episode.infos.items()
-        }
-        writer.add(replace(episode, infos=infos))
+    with h5py.File(writer.data_file, "a") as file:
+        for index in range(first, writer.episodes):
+            episode = file[f"episode_{index}"]
+            for name, numbering in numbers.items():
+                if f"infos/{name}" in episode:
+                    info = episode[f"infos/{name}"]
+                    info[...] = np.asarray(numbering)[info[()]]
+            episode.attrs[DIGEST] = episode_digest(episode)

@@ -12,11 +12,13 @@ import numpy as np
 from minari.dataset.minari_storage import is_image_space
 from PIL import Image
 
-from demos.runtime.types import Info, Space
+from demos.runtime.types import Array, Info, Space
 
 DATA_FILE = "main_data.hdf5"
 SMALLEST_CACHE, LARGEST_CACHE = 2**18, 2**20
 """Smallest and largest size of HDF5's metadata cache, bytes; the default is 32 times as large, and grows."""
+IMAGE_FORMATS = ("JPEG",)
+"""Formats that Pillow may decode in a data file, which need not be trusted: for others, it may run programs."""
 
 
 def open_data(path: Path) -> h5py.File:
@@ -44,16 +46,46 @@ def decode(part: h5py.Group | h5py.Dataset, space: Space, *, jpeg: bool) -> Any:
 
     Returns:
         An array whose first axis is time, a dict or tuple of arrays, or a list of texts.
+
+    Raises:
+        ValueError: The file holds other data than the space has.
     """
+    if isinstance(part, h5py.Group) != isinstance(space, (gym.spaces.Tuple, gym.spaces.Dict)):
+        kind = "a group" if isinstance(part, h5py.Group) else "an array"
+        raise ValueError(f"{part.name} is {kind}; expected values of {space}")
     if isinstance(space, gym.spaces.Tuple):
         return tuple(decode(part[f"_index_{at}"], inner, jpeg=jpeg) for at, inner in enumerate(space.spaces))
     if isinstance(space, gym.spaces.Dict):
+        if set(part) != set(space.spaces):
+            raise ValueError(f"{part.name} holds {sorted(part)}; expected {sorted(space.spaces)}, as in its space")
         return {name: decode(part[name], space.spaces[name], jpeg=jpeg) for name in part}
     if isinstance(space, gym.spaces.Text):
         return [text.decode("utf-8") for text in part[()]]
     if jpeg and is_image_space(space):
-        return np.stack([np.array(Image.open(io.BytesIO(image)), dtype=np.uint8) for image in part[()]])
+        return np.stack([decode_image(content, space) for content in part[()]])
     return part[()]
+
+
+def decode_image(content: Array, space: Space) -> Array:
+    """Return a stored image.
+
+    Args:
+        content: Bytes of the JPEG image.
+        space: Space of the image.
+
+    Raises:
+        ValueError: It is damaged, of another format, or of another shape than the space.
+    """
+    try:
+        with Image.open(io.BytesIO(content.tobytes()), formats=IMAGE_FORMATS) as image:
+            # Read the header first: an image may claim more than the memory.
+            channels = len(image.getbands())
+            shape = (image.height, image.width, channels)[: 2 if channels == 1 else 3]
+            if shape == space.shape:
+                return np.array(image, dtype=np.uint8)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"an image is damaged, too large or not a {' or '.join(IMAGE_FORMATS)} image") from error
+    raise ValueError(f"an image has the shape {shape}; expected {space.shape}")
 
 
 def decode_infos(group: h5py.Group) -> Info:

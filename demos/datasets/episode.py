@@ -118,10 +118,14 @@ class Episode:
 
 
 def instruction_in(info: Info) -> str | None:
-    """Return the instruction in an info, as text or as the bytes of our environments; None without one."""
+    """Return the instruction in an info, as text, UTF-8 or the bytes of our environments; None without one."""
     value = info.get(INSTRUCTION)
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        # HDF5 files return texts in arrays as UTF-8.
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1:
         with contextlib.suppress(ValueError):
             return decode_instruction(value) or None

@@ -28,12 +28,21 @@ def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = N
         indices: Numbers of the episodes in the file; those of the dataset, in its order, by default.
 
     Raises:
-        ValueError: The type of a space cannot hold a number of an episode.
+        ValueError: An episode is damaged, or the type of a space cannot hold one of its numbers.
     """
     require_dataset(dataset)
     with open_data(dataset.storage.data_path / DATA_FILE) as file:
         for index in dataset.episode_indices if indices is None else indices:
-            yield _read(file[f"episode_{index}"], dataset)
+            yield _read_named(file, int(index), dataset)
+
+
+def _read_named(file: h5py.File, index: int, dataset: minari.MinariDataset) -> Episode:
+    try:
+        return _read(file[f"episode_{index}"], dataset)
+    except KeyError as error:
+        raise ValueError(
+            f"episode {index} of {dataset.id} is damaged: {error}. See: python -m demos check {dataset.id}"
+        ) from error
 
 
 def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
@@ -43,14 +52,14 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
     stored = decode(group["actions"], dataset.action_space, jpeg=jpeg)
     observations = decode(group["observations"], dataset.observation_space, jpeg=jpeg)
     rewards = group["rewards"][:]
-    actions = _as_in_space(stored, dataset.action_space, f"the actions of {name}")
+    actions = as_in_space(stored, dataset.action_space, f"the actions of {name}")
     infos = _stepwise_infos(decode_infos(group["infos"]) if "infos" in group else {}, len(rewards))
     if isinstance(actions, np.ndarray) and not np.array_equal(actions, stored):
         infos = {EXECUTED: _with_reset(stored), **infos}
     digest = attributes.get(DIGEST)
     return Episode(
         seed=None if attributes.get("seed") is None else int(attributes["seed"]),
-        observations=_as_in_space(observations, dataset.observation_space, f"the observations of {name}"),
+        observations=as_in_space(observations, dataset.observation_space, f"the observations of {name}"),
         actions=actions,
         rewards=rewards,
         terminations=np.asarray(group["terminations"], dtype=bool),
@@ -64,7 +73,8 @@ def _read(group: h5py.Group, dataset: minari.MinariDataset) -> Episode:
 
 def _instruction(attributes: Mapping[str, object], infos: Info) -> str | None:
     """Return the instruction of an episode: its attribute, or the info or option of third-party datasets."""
-    rows = {name: values[0] for name, values in infos.items() if name == INSTRUCTION and len(values)}
+    values = infos.get(INSTRUCTION)
+    rows = {INSTRUCTION: values[0]} if isinstance(values, np.ndarray) and len(values) else {}
     options = attributes.get("options")
     for recorded in (attributes, rows, options if isinstance(options, dict) else {}):
         text = instruction_in(dict(recorded))
@@ -93,10 +103,19 @@ def read_dtype(stored: np.dtype[Any], space: Space) -> np.dtype[Any]:
     return own if whole or stored.kind == own.kind == "f" else stored
 
 
-def _as_in_space(part: Any, space: Space, name: str) -> Any:
-    """Return a part of an episode with the number types of its space; the part itself if it has them."""
+def as_in_space(part: Any, space: Space, name: str) -> Any:
+    """Return a part of an episode with the number types of its space; the part itself if it has them.
+
+    Args:
+        part: Array, dict of arrays, or other values of an episode.
+        space: Space of one value.
+        name: Name of the part for the error.
+
+    Raises:
+        ValueError: The type of the space cannot hold a number.
+    """
     if isinstance(part, dict) and isinstance(space, spaces.Dict):
-        inner = {key: _as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
+        inner = {key: as_in_space(value, space[key], f"{key} in {name}") for key, value in part.items()}
         return inner if any(inner[key] is not part[key] for key in part) else part
     if not isinstance(part, np.ndarray) or read_dtype(part.dtype, space) == part.dtype:
         return part

@@ -24,6 +24,7 @@ from demos.datasets.episode import DIGEST, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset
 from demos.datasets.metadata import FAILURES, HISTORY, history_of, holds_images
 from demos.datasets.tree import tree_leaves
+from demos.runtime.disk_space import require_space
 from demos.runtime.types import Metadata, Space
 
 COPIED_METADATA: dict[str, type | tuple[type, ...]] = {
@@ -37,6 +38,8 @@ COPIED_METADATA: dict[str, type | tuple[type, ...]] = {
     "num_episodes_average_score": int,
 }
 """Minari metadata that also hold for derived datasets, with their types."""
+OVERHEAD = 2**16
+"""Size of the structures of an episode in an HDF5 file beside its arrays, bytes; about 40 kB with JPEG images."""
 PARTS = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
 """Arrays of an episode."""
 
@@ -50,6 +53,9 @@ class DatasetWriter:
         action_space: Action space of the episodes.
         env_spec: Specification of the environment; None if unknown or not serializable.
         jpeg: Store images as JPEG.
+
+    Raises:
+        OSError: The disk is full, also in the methods.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class DatasetWriter:
         jpeg: bool = False,
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
+        require_space(folder.parent, 0, str(folder))
         folder.mkdir()
         # Minari's writing is slow, and only needed for JPEG images.
         jpeg = jpeg and (holds_images(observation_space) or holds_images(action_space))
@@ -80,6 +87,7 @@ class DatasetWriter:
 
     def add(self, episode: Episode) -> None:
         """Append an episode."""
+        require_space(self.folder, episode_bytes(episode), str(self.folder))
         self._steps += len(episode)
         if self._jpeg or not all(map(_is_plain, (episode.observations, episode.actions, episode.infos))):
             self.storage.update_episodes([episode.to_buffer()])
@@ -104,7 +112,11 @@ class DatasetWriter:
             source: Data file of a dataset with the same spaces.
             indices: Numbers of the episodes.
         """
+        indices = list(indices)
         with open_data(source) as origin, h5py.File(self.data_file, "a", track_order=True) as file:
+            # What HDF5 has not written yet still counts as free space: check once for all episodes.
+            size = sum(_stored_bytes(origin[f"episode_{index}"]) + OVERHEAD for index in indices)
+            require_space(self.folder, min(size, source.stat().st_size), str(self.folder))
             for index in indices:
                 group, name = origin[f"episode_{index}"], f"episode_{self.episodes}"
                 if DIGEST in group.attrs:
@@ -255,6 +267,26 @@ def stored_parts(episode: Episode) -> tuple[dict[str, object], dict[str, object]
         attributes["seed"] = episode.seed
     attributes |= episode.attributes() | dict(tree_leaves(episode.options or {}, "options"))
     return attributes, {name: getattr(episode, name) for name in PARTS}
+
+
+def episode_bytes(episode: Episode) -> int:
+    """Return the size of an episode in a data file, without compression of images, bytes."""
+    return _bytes_of(stored_parts(episode)[1])
+
+
+def _bytes_of(part: object) -> int:
+    if isinstance(part, (dict, list, tuple)):
+        return sum(map(_bytes_of, part.values() if isinstance(part, dict) else part))
+    return int(np.asarray(part).nbytes)
+
+
+def _stored_bytes(part: h5py.Group | h5py.Dataset) -> int:
+    """Return the size of the arrays of an episode in a data file, bytes."""
+    if isinstance(part, h5py.Group):
+        return sum(map(_stored_bytes, part.values()))
+    # JPEG images of different lengths, and texts, are stored outside of their array.
+    outside = sum(map(len, part[()].ravel())) if part.dtype == object and part.shape is not None else 0
+    return int(part.id.get_storage_size()) + outside
 
 
 def _storable(spec: EnvSpec | None) -> EnvSpec | None:

@@ -8,7 +8,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,22 @@ def split_done(done: bool, steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArr
     """
     terminations, truncations = np.zeros((2, steps), dtype=bool)
     terminations[-1], truncations[-1] = done, not done
+    return terminations, truncations
+
+
+def end_flags(flags: Mapping[str, Array], steps: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the terminations and truncations of an episode with any of the flags of its end.
+
+    An episode that ends by neither is truncated.
+
+    Args:
+        flags: Flags of each step by name: ``terminated``, ``truncated``, and ``done`` for both.
+        steps: Number of steps.
+    """
+    last = {name: bool(values.reshape(steps)[-1]) for name, values in flags.items()}
+    truncated = last.get("truncated", False)
+    terminations, truncations = split_done(last.get("terminated", last.get("done", False) and not truncated), steps)
+    truncations[-1] |= truncated
     return terminations, truncations
 
 

@@ -22,10 +22,12 @@ from gymnasium import spaces
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import HIGHEST_RATE, changes_of, environment_rate
 from demos.datasets.tree import tree_leaves, tree_nest
-from demos.formats.format import Format, ImportedDataset, ImportedEpisode, split_done, with_last
+from demos.datasets.writing import episode_bytes
+from demos.formats.format import Format, ImportedDataset, ImportedEpisode, end_flags, with_last
 from demos.formats.provenance import Provenance, parse_provenance, provenance_text
 from demos.formats.source import SeedAndDigest, Source
 from demos.formats.spaces import flat_names, infer_action_space, infer_space, leaf_spaces
+from demos.runtime.disk_space import require_space
 from demos.runtime.types import Array, Info, Space
 
 WHOLE = "state"
@@ -44,6 +46,8 @@ LARGEST_RATIO = 1100
 """Largest compression factor of HDF5 data."""
 SMALL = 2**20
 """Bytes that may be read whatever the size of the file."""
+END_FLAGS = {"dones": "done", "terminations": "terminated", "truncations": "truncated"}
+"""Flags of the end of an episode by name of the array; robomimic itself has only ``dones``."""
 
 
 def _write(source: Source, path: Path) -> list[str]:
@@ -54,14 +58,19 @@ def _write(source: Source, path: Path) -> list[str]:
         )
     names = _flat(source.dataset.observation_space)
     low, high = np.inf, -np.inf
+    require_space(path.parent, 0, str(path))
     with h5py.File(path, "w") as file:
         data = file.create_group("data", track_order=True)
         for number, episode in enumerate(source.episodes()):
             actions = _vectors(episode.actions, space)
             low, high = min(low, float(actions.min())), max(high, float(actions.max()))
+            # Observations are stored twice.
+            require_space(path.parent, 2 * episode_bytes(episode) + actions.nbytes, str(path))
             _write_demo(
                 data.create_group(f"demo_{number}"), episode, actions, names, source.seeds_and_digests[number]
             )
+            # What HDF5 has not written yet would still count as free space.
+            file.flush()
         data.attrs["total"] = source.steps
         data.attrs["env_args"] = json.dumps(
             {
@@ -235,8 +244,8 @@ def _third_party_episode(demo: h5py.Group, whole: bool, size: int) -> ImportedEp
     """Return a third-party episode."""
     steps = _length(demo, size)
     obs = _observations(demo, steps, size)
-    dones = _array(demo, "dones", steps, size) if "dones" in demo else np.zeros(steps)
-    terminations, truncations = split_done(bool(dones[-1]), steps)
+    flags = {flag: _array(demo, name, steps, size) for name, flag in END_FLAGS.items() if name in demo}
+    terminations, truncations = end_flags(flags, steps)
     rewards = _array(demo, "rewards", steps, size) if "rewards" in demo else np.zeros(steps)
     # Use another name than for our states, which this package can set in a simulator.
     infos = {"states": with_last(_array(demo, "states", steps, size))} if "states" in demo else {}

@@ -58,6 +58,8 @@ def preprocess(
 ) -> minari.MinariDataset:
     """Apply preprocessing steps to every episode and write a new dataset.
 
+    Images that are stored as JPEG are decoded and encoded again, which changes their pixels a little.
+
     Args:
         dataset: Minari dataset that records what the steps need.
         steps: Steps in their order.

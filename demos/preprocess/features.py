@@ -81,6 +81,8 @@ class Features(Preprocessor):
             if name not in dropped
         }
         sizes = {name: _size(schema, name) for name in self.add}
+        if not keep.any() and not sum(sizes.values()):
+            raise ValueError("no feature would be left; expected fewer features to drop")
         start = int(keep.sum())
         for name, size in sizes.items():
             new_columns[name] = Column(start, size, 1.0, (0.0,) * size)

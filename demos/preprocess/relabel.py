@@ -37,7 +37,8 @@ class Relabel(Preprocessor):
     """Follow the recorded tool poses with another control, from the same initial state, and record new episodes.
 
     The new episodes are executed: their observations are those of the new control, and they replay bit for bit.
-    Episodes whose final success changes are left out and counted.
+    Episodes whose final success changes are left out and counted. Infos of the demonstrator, such as
+    ``intervention``, are those of the recorded step whose position a new step moves to.
 
     Attributes:
         control: Name in ``lam_envs.control.CONTROLS``.
@@ -92,19 +93,14 @@ class _RelabelTransform(EpisodeTransform):
     def apply(self, episode: Episode) -> Episode | None:
         if episode.seed is None:
             raise ValueError("relabel needs the seed of every episode; an episode has none")
-        replayed = record(self._env, self._steps(episode), episode.seed)
+        rows = [0]
+        replayed = record(self._env, self._steps(episode, rows), episode.seed)
         if episode.success is not None and replayed.success != episode.success:
             self._left_out += 1
             return None
-        # Demonstrator and strategy stay; the executed actions are now the labels.
-        notes = {name: episode.infos[name] for name in NOTES if name in episode.infos and name != EXECUTED}
-        return replace(
-            replayed,
-            infos={
-                **replayed.infos,
-                **{name: np.repeat(values[-1:], len(replayed) + 1) for name, values in notes.items()},
-            },
-        )
+        # The executed actions are now the labels.
+        notes = {name: episode.infos[name][rows] for name in NOTES if name in episode.infos and name != EXECUTED}
+        return replace(replayed, options=episode.options, infos={**replayed.infos, **notes})
 
     @override
     def notes(self) -> JsonObject:
@@ -114,8 +110,13 @@ class _RelabelTransform(EpisodeTransform):
     def close(self) -> None:
         self._env.close()
 
-    def _steps(self, episode: Episode) -> Iterator[Step]:
-        """Yield the steps along the recorded path; the tool waits for each position for a limited time."""
+    def _steps(self, episode: Episode, rows: list[int]) -> Iterator[Step]:
+        """Yield the steps along the recorded path; the tool waits for each position for a limited time.
+
+        Args:
+            episode: Recorded episode.
+            rows: Receives the number of the recorded observation that each step moves to.
+        """
         path = self._path(episode)
         inner = cast(ManipulationEnv, self._env.unwrapped)
         observation, info = self._env.reset(seed=episode.seed, options=episode.options)
@@ -126,6 +127,7 @@ class _RelabelTransform(EpisodeTransform):
             action = inner.action_for(path[target].command, inner.features())
             observation, reward, terminated, truncated, info = self._env.step(action)
             step = Step(action, observation, float(reward), terminated, truncated, info)
+            rows.append(target)
             yield step
             waited += 1
             if waited > MAX_WAIT_STEPS or math.dist(inner.features()["tool/position"], path[target].position) < NEAR:

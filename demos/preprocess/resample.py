@@ -9,7 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from typing_extensions import override
 
-from demos.datasets.episode import Episode
+from demos.datasets.episode import EXECUTED, Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_map
 from demos.preprocess.preprocessor import EpisodeTransform, Preprocessor
@@ -23,7 +23,8 @@ class Resample(Preprocessor):
 
     Observed floats are interpolated; images, integers and infos are those of the nearest step.
     Displacements are summed over a new step, so the action space grows where steps become longer. Other action
-    dimensions, and discrete actions, are those at the beginning of the new step.
+    dimensions, and discrete actions, are those at the beginning of the new step. Executed actions that differ from
+    the labels are resampled as the labels are.
 
     Attributes:
         rate: New number of steps per second.
@@ -39,12 +40,14 @@ class Resample(Preprocessor):
         """Check the settings.
 
         Raises:
-            ValueError: The rate is not positive, or too large.
+            ValueError: The rate is not positive or too large, or displacements is negative.
         """
         if not 0.0 < self.rate <= HIGHEST_RATE:
             raise ValueError(
                 f"rate is {self.rate}; expected a positive number of steps per second, at most {HIGHEST_RATE:g}"
             )
+        if self.displacements is not None and self.displacements < 0:
+            raise ValueError(f"displacements is {self.displacements}; expected at least 0")
 
     @override
     def make_transform(self, schema: DatasetSchema) -> EpisodeTransform:
@@ -55,7 +58,14 @@ class Resample(Preprocessor):
             raise ValueError(
                 "the dataset does not record which action dimensions are displacements; set displacements"
             )
+        shape = schema.action_space.shape or ()
+        size = shape[0] if len(shape) == 1 else 0
         ratio, displaced = schema.rate / self.rate, displaced or 0
+        if displaced > size:
+            raise ValueError(
+                f"displacements is {displaced}; expected 0 to {size}, the size of a vector of actions in "
+                f"{schema.action_space}"
+            )
         actions = _scaled_space(schema.action_space, ratio, displaced)
         new_schema = schema.with_action_space(actions)
         return _ResampleTransform(replace(new_schema, displacements=displaced, rate=self.rate), ratio, displaced)
@@ -79,6 +89,10 @@ class _ResampleTransform(EpisodeTransform):
         ends = np.zeros(count, dtype=bool)
         ends[-1] = True
         terminated = bool(episode.terminations[-1])
+        infos = tree_map(lambda values: values[nearest], episode.infos)
+        if EXECUTED in infos:
+            executed = episode.infos[EXECUTED]
+            infos[EXECUTED] = np.concatenate([executed[:1], self._actions(executed[1:], times)])
         return replace(
             episode,
             observations=tree_map(lambda values: _at(values, times, nearest), episode.observations),
@@ -86,7 +100,7 @@ class _ResampleTransform(EpisodeTransform):
             rewards=np.diff(_accumulated(episode.rewards, times)),
             terminations=ends & terminated,
             truncations=ends & (not terminated),
-            infos=tree_map(lambda values: values[nearest], episode.infos),
+            infos=infos,
         )
 
     def _actions(self, actions: Array, times: npt.NDArray[np.float64]) -> Array:

@@ -1,7 +1,7 @@
 """Schema of a dataset: its spaces, features, action dimensions and rate, as far as they are known.
 
-Features are parts of one vector: the whole observation, the entry ``observation`` of goal observations, or the
-entry ``robot`` of image observations.
+Features are parts of one vector: the whole observation, the entry ``observation`` of goal observations, the entry
+``robot`` of image observations, or the entry ``state`` beside an instruction.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from lam_envs.bullet.simulation import CONTROL_HZ
 from lam_envs.control import CONTROLS
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY
+from lam_envs.observation.instructions import STATE_KEY
 from lam_envs.registration import is_lam_env
 
-VECTOR_KEYS = ("observation", ROBOT_KEY)
+VECTOR_KEYS = ("observation", ROBOT_KEY, STATE_KEY)
 ABSOLUTE_PARTS = 1
 """Number of trailing action dimensions that are not displacements: the opening of the gripper."""
 
@@ -74,24 +75,20 @@ class DatasetSchema:
         Raises:
             ValueError: The observation has no vector.
         """
-        space = self.observation_space
-        if isinstance(space, spaces.Box) and len(space.shape) == 1:
-            return None
-        for key in VECTOR_KEYS:
-            if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
-                return key
-        raise ValueError(f"the observations {space} contain no vector of features")
+        return vector_key_of(self.observation_space)
 
     @property
     def vector_space(self) -> spaces.Box:
         """Space of the vector.
 
         Raises:
-            ValueError: The observation has no vector.
+            ValueError: The observation has no vector of the type Box.
         """
         key, space = self.vector_key, self.observation_space
         vector = space[key] if key is not None and isinstance(space, spaces.Dict) else space
-        return cast(spaces.Box, vector)
+        if not isinstance(vector, spaces.Box):
+            raise ValueError(f"the observation {key!r} is in {vector}; expected a vector in a Box")
+        return vector
 
     def with_vector_space(self, vector: spaces.Box) -> DatasetSchema:
         """Return the schema with another space of the vector."""
@@ -201,6 +198,20 @@ def schema_of_env(env: Env, plan: JsonObject) -> DatasetSchema:
     rate = float(CONTROL_HZ)
     schema = DatasetSchema(env.observation_space, env.action_space, plan, rate, columns, None, env_spec=env.spec)
     return replace(schema, displacements=_displacements(schema))
+
+
+def vector_key_of(space: Space) -> str | None:
+    """Return the key of the vector in the observations of a space; None if the observation is the vector.
+
+    Raises:
+        ValueError: The observation has no vector.
+    """
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return None
+    for key in VECTOR_KEYS:
+        if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
+            return key
+    raise ValueError(f"the observations {space} contain no vector of features")
 
 
 def _axis(number: int, size: int) -> str:

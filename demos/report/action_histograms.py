@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from demos.report.figures import MAX_CHOICES
 from demos.runtime.types import Array, Env, Space
 from lam_envs.control.discrete import DISCRETE_STEPS
 from lam_envs.control.end_effector import MAX_STEP, MAX_YAW_STEP
@@ -44,18 +46,35 @@ class DiscreteActionCounts:
     """Counts of discrete actions.
 
     Attributes:
-        names: Names of the actions.
         first: Number of the first action.
-        counts: Count of each action.
+        size: Number of actions.
+        labels: Names of the actions; None if they are numbered.
+        counts: Count of each action that occurs, by number.
     """
 
-    names: list[str]
     first: int
-    counts: npt.NDArray[np.int64]
+    size: int
+    labels: Sequence[str] | None
+    counts: Counter[int] = field(default_factory=Counter)
 
     def add(self, values: Array) -> None:
-        """Count actions."""
-        self.counts += np.bincount(values.astype(np.int64) - self.first, minlength=len(self.counts))
+        """Count actions.
+
+        Raises:
+            ValueError: An action is out of range.
+        """
+        numbers, counts = np.unique(values.astype(np.int64), return_counts=True)
+        last = self.first + self.size - 1
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            if not self.first <= number <= last:
+                raise ValueError(f"an episode has the discrete action {number}; expected {self.first} to {last}")
+            self.counts[number] += count
+
+    def table(self) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """Return names and counts of the actions that occur, or of all actions if these are few."""
+        numbers = range(self.first, self.first + self.size) if self.size <= MAX_CHOICES else sorted(self.counts)
+        names = [str(number) if self.labels is None else self.labels[number - self.first] for number in numbers]
+        return names, np.array([self.counts[number] for number in numbers], dtype=np.int64)
 
 
 class ActionHistograms:
@@ -76,9 +95,7 @@ class ActionHistograms:
         self.choices: DiscreteActionCounts | None = None
         self.numbers: list[Histogram] = []
         if isinstance(space, spaces.Discrete):
-            first = int(space.start)
-            labels = names or [str(first + number) for number in range(int(space.n))]
-            self.choices = DiscreteActionCounts(list(labels), first, np.zeros(int(space.n), dtype=np.int64))
+            self.choices = DiscreteActionCounts(int(space.start), int(space.n), names)
             return
         low, high = _limits(space, actions)
         self.size = len(low)

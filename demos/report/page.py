@@ -182,8 +182,10 @@ def _action_figures(contents: Contents) -> list[dict[str, str]]:
     if contents.action_histograms is None:
         return []
     if (counted := contents.action_histograms.choices) is not None:
-        svg = discrete_action_bars("Counts of the discrete actions", counted.names, counted.counts)
-        note = f"The {MAX_CHOICES} most frequent of {len(counted.names)}." if len(counted.names) > MAX_CHOICES else ""
+        names, counts = counted.table()
+        svg = discrete_action_bars("Counts of the discrete actions", names, counts)
+        shown = min(len(names), MAX_CHOICES)
+        note = f"The {shown} most frequent of {counted.size}." if shown < counted.size else ""
         return [{"title": "Discrete actions", "svg": svg, "note": note}]
     return [
         {

@@ -12,6 +12,7 @@ from demos.datasets.environment import make_env
 from demos.datasets.episode import STATE, Episode
 from demos.datasets.metadata import plan_of
 from demos.datasets.tree import tree_map
+from demos.preprocess.schema import vector_key_of
 from demos.runtime.types import Env
 from lam_envs.env import ManipulationEnv
 from lam_envs.observation import ROBOT_KEY
@@ -122,9 +123,8 @@ class Positions:
 
     def path(self, episode: Episode) -> Points:
         """Return the position of the tool at each step, shape (steps + 1, 3)."""
-        vectors = episode.observations
-        if isinstance(vectors, dict):
-            vectors = vectors[ROBOT_KEY if ROBOT_KEY in vectors else "observation"]
+        key = vector_key_of(self._env.observation_space)
+        vectors = episode.observations if key is None else episode.observations[key]
         part = self._env.layout[TOOL]
         path: Points = np.asarray(vectors[:, part.slice], dtype=np.float64) * part.scale + part.center
         return path

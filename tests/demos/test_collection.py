@@ -227,8 +227,13 @@ def test_infos_and_metadata_say_how_an_episode_was_acted(tmp_path: Path) -> None
 
 
 def test_failures_are_kept_when_asked(tmp_path: Path) -> None:
-    kept = demos.collect("LamGrasp-v0", episodes=2, demonstrator="random", keep_failures=True, root=tmp_path)
-    assert success_rate(kept) == 0.0
+    # Most attempts do not succeed in so few steps.
+    settings: Any = {"episodes": 6, "demonstrator": "novice", "env_kwargs": {"max_episode_steps": 14}}
+    kept = demos.collect("LamReach-v0", keep_failures=True, root=tmp_path, **settings)
+    assert success_rate(kept) < 1.0
+    successful = demos.collect("LamReach-v0", root=tmp_path, **settings)
+    assert success_rate(successful) == 1.0
+    assert demos.describe(successful)["attempts that failed and are left out"] > 0
 
 
 @pytest.mark.parametrize(
@@ -287,6 +292,17 @@ def test_what_fails_from_the_start_leaves_its_name_free(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="in a row"):
             demos.collect("LamReach-v0", episodes=2, **keywords)
     assert demos.collect("LamReach-v0", episodes=2, keep_failures=True, **keywords).total_episodes == 2
+
+
+def test_keywords_that_json_changes_are_the_same_in_the_next_call(tmp_path: Path) -> None:
+    made: Any = {
+        "episodes": 1,
+        "keep_failures": True,
+        "env_kwargs": {"cameras": ("front",), "image_width": 16, "image_height": 16, "max_episode_steps": 2},
+        "root": tmp_path,
+    }
+    first = demos.collect("LamReachPixels-v0", **made)
+    assert demos.collect("LamReachPixels-v0", **made).id == first.id
 
 
 def test_images_stored_as_jpeg_are_not_compared(tmp_path: Path) -> None:

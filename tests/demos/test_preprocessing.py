@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import h5py
 import minari
 import numpy as np
 import pytest
 
 import demos
+from demos.collection.recording import record, replay_steps
 from demos.collection.replay import replay, replay_states
 from demos.datasets.environment import make_env
-from demos.datasets.episode import INTERVENTION
-from demos.datasets.metadata import history_of, plan_of
+from demos.datasets.episode import INTERVENTION, Episode
+from demos.datasets.metadata import PLAN, history_of, plan_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.writing import dataset_writer
 from demos.preprocess import (
@@ -31,7 +34,7 @@ from demos.preprocess import (
     preprocess,
 )
 from demos.preprocess.parsing import parse_step
-from demos.preprocess.schema import schema_of
+from demos.preprocess.schema import DatasetSchema, schema_of
 
 from .check.damage import check_here
 
@@ -93,6 +96,17 @@ def test_resampling_keeps_duration_way_return_and_success(
     assert schema_of(resampled).rate == rate
 
 
+def test_executed_actions_are_resampled_as_labels_are(root: Path) -> None:
+    noisy = demos.collect("LamReach-v0", episodes=2, demonstrator="noisy", root=root)
+    for before, after in zip(episodes_of(noisy), episodes_of(processed(noisy, root, Resample(5))), strict=True):
+        assert not np.array_equal(after.executed_actions, after.actions)
+        np.testing.assert_allclose(
+            after.executed_actions[:, :3].sum(0), before.executed_actions[:, :3].sum(0), atol=1e-4
+        )
+        assert len(after.infos["executed_action"]) == len(after) + 1
+        assert not after.infos["executed_action"][0].any(), "the reset executes nothing"
+
+
 def test_smoothing_takes_the_tremble_out_of_the_way_and_not_its_ends(
     grasps: minari.MinariDataset, root: Path
 ) -> None:
@@ -133,6 +147,89 @@ def test_noisy_episodes_are_relabelled_by_what_was_done(root: Path) -> None:
     relabelled = processed(noisy, root, Relabel("joint"))
     assert "executed_action" not in next(episodes_of(relabelled)).infos
     assert replay(relabelled).identical == relabelled.total_episodes
+
+
+def with_changed_episodes(
+    source: minari.MinariDataset, root: Path, change: Callable[[Episode], Episode]
+) -> minari.MinariDataset:
+    """Write the episodes of a collection with changes."""
+    dataset_id = f"ours/changed{next(numbers)}-v0"
+    metadata = {PLAN: plan_of(source)}
+    spaces = source.observation_space, source.action_space
+    with dataset_writer(dataset_id, *spaces, source.env_spec, metadata, root=root) as writer:
+        for episode in episodes_of(source):
+            writer.add(change(episode))
+    return demos.load(dataset_id, root)
+
+
+def test_relabeling_keeps_the_steps_of_interventions_and_the_demonstrator(root: Path) -> None:
+    def taken_over(episode: Episode) -> Episode:
+        by_person = np.zeros(len(episode) + 1, dtype=bool)
+        by_person[[6, 7, 8, -1]] = True
+        return replace(episode, infos={**episode.infos, INTERVENTION: by_person})
+
+    source = with_changed_episodes(demos.collect("LamReach-v0", episodes=2, root=root), root, taken_over)
+    relabelled = processed(source, root, Relabel("joint"))
+    assert relabelled.total_episodes == 2
+    for episode in episodes_of(relabelled):
+        flags = episode.infos[INTERVENTION]
+        assert not flags[:4].any()
+        assert flags[4:20].sum() >= 3
+        assert not flags[25:].all()
+        assert not episode.infos["quality"].any()
+
+
+def test_relabeled_episodes_keep_the_options_of_their_reset(root: Path) -> None:
+    options = {"goal": np.array([0.45, 0.1, 0.15, 0.0])}
+    env = gym.make("LamReach-v0")
+
+    def with_goal(episode: Episode) -> Episode:
+        assert episode.seed is not None
+        steps = replay_steps(env, episode.actions, episode.seed, options)
+        return replace(record(env, steps, episode.seed), options=options)
+
+    source = with_changed_episodes(demos.collect("LamReach-v0", episodes=1, root=root), root, with_goal)
+    env.close()
+    relabelled = processed(source, root, Relabel("joint"))
+    (episode,) = episodes_of(relabelled)
+    assert episode.options is not None
+    np.testing.assert_array_equal(episode.options["goal"], options["goal"])
+    assert replay(relabelled).identical == 1
+
+
+def test_observations_with_instructions_are_preprocessed(root: Path) -> None:
+    instructed = demos.collect("LamReach-v0", episodes=1, env_kwargs={"instruct": True}, root=root)
+    names = schema_of(instructed).dimension_names()
+    assert names["observation/state"][0] == "tool/position x"
+    changed = processed(instructed, root, CutIdle(), Features(add=("time",)))
+    assert changed.observation_space["state"].shape == (instructed.observation_space["state"].shape[0] + 1,)
+    assert processed(instructed, root, Relabel("joint")).total_episodes == 1
+
+
+def test_motionless_episodes_are_left_out_and_counted(grasps: minari.MinariDataset, root: Path) -> None:
+    still = itertools.count()
+
+    def without_motion(episode: Episode) -> Episode:
+        moments = np.zeros(len(episode) + 1, dtype=int) if next(still) else np.arange(len(episode) + 1)
+        return replace(episode, observations=episode.observations[moments])
+
+    source = with_changed_episodes(demos.subsample(grasps, "ours/still-v0", 3, root=root), root, without_motion)
+    cut = processed(source, root, CutIdle())
+    assert (cut.total_episodes, history_of(cut)[-1]["left_out"]) == (1, 2)
+    assert "left_out" not in history_of(processed(grasps, root, CutIdle()))[-1]
+
+
+def test_settings_that_do_not_fit_the_spaces_are_refused(grasps: minari.MinariDataset, root: Path) -> None:
+    with pytest.raises(ValueError, match="displacements is -1; expected at least 0"):
+        Resample(10, -1)
+    with pytest.raises(ValueError, match="displacements is 5; expected 0 to 4, the size of a vector of actions"):
+        processed(grasps, root, Resample(10, 5))
+    with pytest.raises(ValueError, match="no feature would be left"):
+        processed(grasps, root, Features(drop=tuple(schema_of(grasps).columns or ())))
+    space = gym.spaces.Dict({"observation": gym.spaces.MultiBinary(4)})
+    flags = DatasetSchema(space, grasps.action_space, None, 20.0, None, None)
+    with pytest.raises(ValueError, match=r"'observation' is in MultiBinary\(4\); expected a vector in a Box"):
+        Features(add=("previous_action",)).make_transform(flags)
 
 
 def test_features_are_dropped_and_added_by_name(grasps: minari.MinariDataset, root: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from PIL import Image
 import demos
 from demos.collection.recording import record, replay_steps
 from demos.datasets.checksum import checksum
+from demos.datasets.episode import Episode
+from demos.datasets.writing import dataset_writer
 from demos.human.video import frames_of
 from demos.report import clips, contents, report
 from demos.report.recording_page import _images_at
@@ -173,6 +176,37 @@ def test_the_numbers_of_an_action_have_names(control: str, number: str, count: i
     page = page_of(dataset, tmp_path / "page.html", videos=False)
     assert f"<h3>{number}</h3>" in page
     assert page.count('aria-label="Histogram of') == 3 + count
+
+
+def test_observations_with_instructions_have_a_report(tmp_path: Path) -> None:
+    dataset = demos.collect("LamReach-v0", episodes=1, env_kwargs={"instruct": True}, root=tmp_path / "data")
+    page = page_of(dataset, tmp_path / "page.html", videos=False)
+    assert len(shown_paths(page)["points"]) == 1
+    assert "are not known" not in page
+
+
+def discrete(root: Path, size: int, actions: Sequence[int]) -> minari.MinariDataset:
+    """Write an episode of discrete actions, without an environment."""
+    space, steps = gym.spaces.Box(-1.0, 1.0, (2,), np.float32), len(actions)
+    ends = np.arange(steps) == steps - 1
+    observations = np.zeros((steps + 1, 2), np.float32)
+    episode = Episode(None, observations, np.array(actions), np.zeros(steps), ends & False, ends, {})
+    with dataset_writer("ours/choices-v0", space, gym.spaces.Discrete(size), None, {}, root=root) as writer:
+        writer.add(episode)
+    return demos.load("ours/choices-v0", root)
+
+
+def test_many_discrete_actions_are_counted_where_they_occur(tmp_path: Path) -> None:
+    page = page_of(discrete(tmp_path, 10**12, [5, 10**11, 5]), tmp_path / "page.html", videos=False)
+    assert "5: 2 actions" in page
+    assert "100000000000: 1 actions" in page
+    assert "The 2 most frequent of 1000000000000." in page
+    assert "66.7%" in page
+
+
+def test_discrete_actions_out_of_range_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="an episode has the discrete action 10; expected 0 to 9"):
+        report(discrete(tmp_path, 10, [3, 10]), tmp_path / "page.html", videos=False)
 
 
 def test_pixels_without_states_show_no_objects(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,58 @@ THIRD_PARTY = """
 
         def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return [0.1, 0.2, -0.3, 1.0], state
+
+    class Fixed:
+        def __init__(self, answer):
+            self.answer = answer
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return self.answer
+
+    no_pair = Fixed(np.array([0.1, 0.2]))
+    too_far = Fixed((np.array([0.0, 1.5]), None))
+    too_long = Fixed((np.array([0.0, 0.5, 0.5]), None))
+    undefined = Fixed((np.array([0.0, np.nan]), None))
+    fitting = Fixed((np.array([0.1, 0.2]), None))
+    choice = Fixed((1, None))
+
+    class Point(gym.Env):
+        # Its observations are more precise than their space.
+        observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.np_random.uniform(-1.0, 1.0, 2), {}
+
+        def step(self, action):
+            assert action.shape == (2,)
+            return self.np_random.uniform(-1.0, 1.0, 2), 0.0, False, False, {}
+
+    class Choices(gym.ActionWrapper):
+        def __init__(self):
+            super().__init__(Point())
+            self.action_space = gym.spaces.Discrete(3)
+
+        def action(self, number):
+            return np.full(2, number - 1.0, dtype=np.float32)
+
+    gym.register("ThirdPoint-v0", entry_point=Point, max_episode_steps=4)
+    gym.register("ThirdChoices-v0", entry_point=Choices, max_episode_steps=4)
 """
+THIRD_PARTY_IDS = ("ThirdPoint-v0", "ThirdChoices-v0")
+MORE_PRECISE = pytest.mark.filterwarnings("ignore:.*The obs returned by")
 
 
 @pytest.fixture
-def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of third-party policies that can be imported."""
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module of third-party policies and environments that can be imported."""
     monkeypatch.delitem(sys.modules, "third_party", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "third_party.py").write_text(textwrap.dedent(THIRD_PARTY))
+    yield
+    for env_id in THIRD_PARTY_IDS:
+        gym.registry.pop(env_id, None)
 
 
 @pytest.mark.usefixtures("third_party")
@@ -139,4 +184,41 @@ def test_more_digits_than_the_space_has_are_neither_executed_nor_recorded(tmp_pa
     )
     assert all(episode.actions.dtype == np.float32 for episode in dataset.iterate_episodes())
     assert demos.replay(dataset).identical == 2
+    assert check_here(dataset.storage.data_path, replay=1).is_undamaged
+
+
+@MORE_PRECISE
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize(
+    ("policy", "error", "message"),
+    [
+        ("no_pair", TypeError, r"predict returned array\(.*; expected a pair \(action, state\)"),
+        ("too_far", ValueError, r"the policy returned array\(.*; expected an action in Box\(-1\.0, 1\.0, \(2,\)"),
+        ("too_long", ValueError, "expected an action in Box"),
+        ("undefined", ValueError, "expected an action in Box"),
+    ],
+)
+def test_actions_that_do_not_fit_their_space_are_refused(
+    policy: str, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    importlib.import_module("third_party")
+    settings: Any = {"episodes": 1, "dataset_id": "ours/point-v0", "root": tmp_path}
+    with pytest.raises(error, match=message):
+        demos.collect("ThirdPoint-v0", policy=f"third_party:{policy}", **settings)
+    # The id is free for other settings.
+    assert demos.collect("ThirdPoint-v0", policy="third_party:fitting", **settings).total_episodes == 1
+
+
+@MORE_PRECISE
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize(("env_id", "policy"), [("ThirdPoint-v0", "fitting"), ("ThirdChoices-v0", "choice")])
+def test_what_is_recorded_is_in_the_spaces_of_the_wrapped_environment(
+    env_id: str, policy: str, tmp_path: Path
+) -> None:
+    importlib.import_module("third_party")
+    dataset = demos.collect(env_id, episodes=1, policy=f"third_party:{policy}", root=tmp_path / "data")
+    (episode,) = dataset.iterate_episodes()
+    assert episode.observations.dtype == np.float32
+    assert all(dataset.action_space.contains(action) for action in episode.actions)
+    assert demos.replay(dataset).identical == 1
     assert check_here(dataset.storage.data_path, replay=1).is_undamaged

@@ -29,6 +29,8 @@ DEFAULTS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "in
 """Columns that every dataset has."""
 STEPWISE = {"next.reward": "rewards", "next.terminated": "terminations", "next.truncated": "truncations"}
 """Columns of the arrays with one value for each step."""
+END_FLAGS = {"next.done": "done", "next.terminated": "terminated", "next.truncated": "truncated"}
+"""Flags of the end of an episode by name of the column; datasets of LeRobot itself have only ``next.done``."""
 
 
 @dataclass(frozen=True)

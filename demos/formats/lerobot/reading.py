@@ -20,9 +20,10 @@ from demos.datasets.episode import Episode
 from demos.datasets.metadata import HIGHEST_RATE
 from demos.datasets.tree import tree_leaves, tree_nest
 from demos.formats.arrow import column_to_numpy, import_pyarrow
-from demos.formats.format import ImportedDataset, ImportedEpisode, import_optional, split_done, with_last
+from demos.formats.format import ImportedDataset, ImportedEpisode, end_flags, import_optional, with_last
 from demos.formats.lerobot.layout import (
     DEFAULTS,
+    END_FLAGS,
     EXTRAS,
     IMAGES,
     INFO,
@@ -231,7 +232,8 @@ def _third_party_episodes(path: Path, features: Features, fps: float) -> Iterato
         }
         videos = {name: _video(path, name, row, fps) for name, feature in features.items() if feature == "video"}
         tasks = row.get("tasks")
-        task = tasks[0] if isinstance(tasks, list) and tasks and isinstance(tasks[0], str) else None
+        # Of several tasks, none holds for the whole episode.
+        task = tasks[0] if isinstance(tasks, list) and len(tasks) == 1 and isinstance(tasks[0], str) else None
         yield ImportedEpisode(replace(_episode({**columns, **videos}), instruction=task), None)
 
 
@@ -243,8 +245,11 @@ def _image_column(rows: pa.ChunkedArray, name: str) -> npt.NDArray[np.uint8]:
         content = cell.get("bytes") if isinstance(cell, dict) else None
         if not isinstance(content, bytes):
             raise ValueError(f"{name} holds no images; expected PNG or JPEG data in every row")
-        with pil_image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            images.append(np.asarray(image.convert("RGB")))
+        try:
+            with pil_image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                images.append(np.asarray(image.convert("RGB")))
+        except (pil_image.DecompressionBombError, SyntaxError) as error:
+            raise ValueError(f"{name} holds an image that is damaged or too large: {error}") from error
     return np.stack(images)
 
 
@@ -258,15 +263,15 @@ def _episode(columns: Arrays) -> Episode:
             if key in observations:
                 raise ValueError(f"two observations would be named {key!r}; rename one of the features")
             observations[key] = with_last(values)
-        elif name not in (*DEFAULTS, "action", "next.reward", "next.done", "next.success"):
+        elif name not in (*DEFAULTS, *END_FLAGS, "action", "next.reward", "next.success"):
             flat = values[:, 0] if values.shape[1:] == (1,) else values
             infos[name.removeprefix("info.")] = with_last(flat)
     steps = len(columns["action"])
     if "next.success" in columns:
         success = columns["next.success"].reshape(steps).astype(bool)
         infos["is_success"] = np.concatenate([[False], success])
-    done = bool(columns["next.done"].reshape(steps)[-1]) if "next.done" in columns else False
-    terminations, truncations = split_done(done, steps)
+    flags = {flag: columns[name] for name, flag in END_FLAGS.items() if name in columns}
+    terminations, truncations = end_flags(flags, steps)
     rewards = columns["next.reward"].reshape(steps) if "next.reward" in columns else np.zeros(steps)
     return Episode(
         seed=None,

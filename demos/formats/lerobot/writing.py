@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -108,11 +109,12 @@ class _FolderWriter:
     def __enter__(self) -> _FolderWriter:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        for video in self._videos.values():
-            video.close()
-        for tables in (self._data, self._meta, self._extras):
-            tables.close()
+    def __exit__(self, error: type[BaseException] | None, *details: object) -> None:
+        files: list[VideoWriter | ParquetFiles] = [*self._videos.values(), self._data, self._meta, self._extras]
+        for file in files:
+            # After an error, a file that cannot be completed must not hide it.
+            with nullcontext() if error is None else suppress(Exception):
+                file.close()
 
     def add(self, episode: Episode, identity: SeedAndDigest) -> None:
         """Append an episode."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import minari
 import numpy as np
@@ -11,9 +12,14 @@ import pytest
 import demos
 from demos.collection.replay import replay
 from demos.datasets import curate
+from demos.datasets.data_file import DATA_FILE
 from demos.datasets.episode import DIGEST
-from demos.datasets.metadata import history_of, plan_of
+from demos.datasets.metadata import changes_of, history_of, plan_of
 from demos.datasets.reading import episodes_of
+from demos.datasets.writing import dataset_writer
+from demos.preprocess import Relabel, Resample, preprocess
+
+from ..check.damage import check_here
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +146,51 @@ def test_a_collection_does_not_take_a_part_of_one_for_itself(root: Path) -> None
     curate.subsample(whole, "ours/part-of-it-v0", 2, root=root)
     with pytest.raises(FileExistsError, match="was made from another one"):
         demos.collect("LamReach-v0", episodes=3, seed=9, dataset_id="ours/part-of-it-v0", root=root)
+
+
+def test_a_merge_copies_images_that_are_stored_as_jpeg(root: Path) -> None:
+    settings: dict[str, Any] = {"image_width": 32, "image_height": 32, "max_episode_steps": 4}
+    pixels: Any = {"episodes": 1, "jpeg": True, "keep_failures": True, "env_kwargs": settings, "root": root}
+    expert, novice = (
+        demos.collect("LamReachPixels-v0", demonstrator=demonstrator, **pixels)
+        for demonstrator in ("expert", "novice")
+    )
+    both = curate.merge([expert, novice], "ours/images-v0", root=root)
+    before, after = next(episodes_of(novice)), list(episodes_of(both))[1]
+    np.testing.assert_array_equal(before.observations["front"], after.observations["front"])
+    assert (before.infos["quality"].max(), after.infos["quality"].min()) == (0, 1)
+    assert check_here(both.storage.data_path, replay=1).is_undamaged
+
+
+def test_a_merge_of_relabeled_episodes_replays(root: Path) -> None:
+    changed = [
+        preprocess(
+            demos.collect("LamReach-v0", episodes=1, seed=seed, root=root),
+            [Resample(20), Relabel("joint")],
+            f"ours/relabeled{seed}-v0",
+            root=root,
+        )
+        for seed in (20, 21)
+    ]
+    both = curate.merge(changed, "ours/relabeled-v0", root=root)
+    assert changes_of(both) == []
+    assert replay(both).identical == 2
+
+
+def test_a_split_writes_all_of_its_parts_or_none(mixed: minari.MinariDataset, root: Path) -> None:
+    curate.subsample(mixed, "ours/m-second-v0", 1, root=root)
+    with pytest.raises(FileExistsError, match="ours/m-second-v0 exists"):
+        curate.split(mixed, {"first": 0.5, "second": 0.5}, root=root)
+    assert not (root / "ours" / "m-first-v0").exists()
+
+
+def test_equal_episodes_within_a_dataset_can_be_merged(root: Path) -> None:
+    one = demos.collect("LamReach-v0", episodes=1, seed=30, root=root)
+    other = demos.collect("LamReach-v0", episodes=1, seed=31, root=root)
+    with dataset_writer("ours/pair-v0", one.observation_space, one.action_space, None, {}, root=root) as writer:
+        for _ in range(2):
+            writer.copy(one.storage.data_path / DATA_FILE, [0])
+    pair = demos.load("ours/pair-v0", root)
+    assert curate.merge([pair, other], "ours/three-v0", root=root).total_episodes == 3
+    with pytest.raises(ValueError, match="is also in ours/pair-v0; expected different episodes"):
+        curate.merge([pair, one], "ours/no-v0", root=root)

@@ -25,6 +25,7 @@ from demos.datasets import curate
 from demos.datasets.checksum import checksum
 from demos.datasets.data_file import DATA_FILE
 from demos.datasets.environment import make_env
+from demos.datasets.episode import instruction_in
 from demos.datasets.metadata import HISTORY, PLAN, episode_seeds, history_of, is_collected, plan_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.windows import Windows
@@ -148,6 +149,15 @@ def test_numbers_of_other_types_are_converted_to_those_of_the_spaces(
     assert "infos/age: no value for each step" in lost
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["actions"][0], np.float32(action))
+
+
+def test_instructions_as_text_in_each_info_are_read(save: Save) -> None:
+    parts: dict[str, Any] = {"observations": np.zeros((3, 2), np.float32), "actions": [1, 0], "rewards": [0.0, 1.0]}
+    parts |= {"terminations": [False, True], "truncations": [False, False]}
+    spaces = {"observation_space": gym.spaces.Box(-1, 1, (2,)), "action_space": gym.spaces.Discrete(2)}
+    dataset = save("person/told-v0", {**parts, "infos": {"instruction": ["pick the cube"] * 3}}, env=None, **spaces)
+    assert next(episodes_of(dataset)).instruction == "pick the cube"
+    assert instruction_in({"instruction": b"\xff"}) is None
 
 
 def test_whole_numbers_beyond_the_type_of_their_space_are_an_error(save: Save) -> None:

@@ -16,6 +16,7 @@ from demos.datasets.metadata import PLAN, history_of, plan_of
 from demos.datasets.reading import episodes_of
 from demos.datasets.tree import identical
 from demos.formats import import_dataset
+from demos.formats.format import end_flags
 
 
 def test_a_robomimic_file_of_somebody_else_is_imported(tmp_path: Path) -> None:
@@ -104,3 +105,37 @@ def test_an_environment_can_be_named_for_what_does_not_tell_it(copies: dict[str,
         import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_id="LamGrasp-v0")
     with pytest.raises(ValueError, match="set both or none"):
         import_dataset(copies["npz"], "npz", "came/other-v0", root=tmp_path, env_kwargs={"obs": "goal"})
+
+
+@pytest.mark.parametrize("format", ["lerobot", "robomimic"])
+def test_truncated_episodes_stay_truncated_without_our_own_part(
+    format: str, copies: dict[str, Path], tmp_path: Path
+) -> None:
+    if format == "lerobot":
+        shutil.rmtree(copies[format] / "meta" / "lam_envs")
+    else:
+        with h5py.File(copies[format], "a") as file:
+            del file["lam_envs"]
+    for episode in episodes_of(import_dataset(copies[format], format, "came/back-v0", root=tmp_path)):
+        assert not episode.terminations.any()
+        assert np.flatnonzero(episode.truncations).tolist() == [len(episode) - 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, (False, True)),
+        ({"done": 1}, (True, False)),
+        ({"done": 0}, (False, True)),
+        ({"done": 1, "truncated": 1}, (False, True)),
+        ({"done": 1, "terminated": 0}, (False, True)),
+        ({"terminated": 1, "truncated": 1}, (True, True)),
+        ({"terminated": 1, "truncated": 0}, (True, False)),
+    ],
+)
+def test_the_end_of_an_episode_follows_from_any_flags(flags: dict[str, int], expected: tuple[bool, bool]) -> None:
+    columns = {name: np.array([[0], [0], [flag]]) for name, flag in flags.items()}
+    terminations, truncations = end_flags(columns, 3)
+    assert (terminations[-1], truncations[-1]) == expected
+    assert not terminations[:-1].any()
+    assert not truncations[:-1].any()

@@ -8,6 +8,8 @@ import io
 import json
 import pickle
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import demos
+from demos.datasets.reading import episodes_of
 from demos.formats import FORMATS, export_dataset, import_dataset
 from demos.formats.lerobot.layout import EXTRAS
+from demos.formats.lerobot.parquet import ParquetFiles
 
 
 def refused(path: Path, format: str, tmp_path: Path, match: str) -> None:
@@ -283,3 +288,66 @@ def test_a_file_names_no_code_to_run(copies: dict[str, Path], tmp_path: Path) ->
         file.write_text(json.dumps({**provenance, "env_spec": json.dumps(spec)}))
         back = import_dataset(copies["lerobot"], "lerobot", "came/back-v0", root=tmp_path, overwrite=True)
         assert back.spec.env_spec is None
+
+
+def folder_of_images(folder: Path, image: bytes, tasks: list[str]) -> Path:
+    """Write a LeRobot folder of one third-party episode with three images in Parquet files."""
+    numbers = {"dtype": "float32", "shape": [2]}
+    features = {
+        "observation.images.front": {"dtype": "image", "shape": [8, 8, 3]},
+        "action": numbers,
+        "episode_index": {"dtype": "int64", "shape": [1]},
+    }
+    info = {"codebase_version": "v3.0", "fps": 10, "total_episodes": 1, "features": features}
+    frames = {
+        "observation.images.front": [{"bytes": image, "path": None}] * 3,
+        "action": [[0.0, 0.5]] * 3,
+        "episode_index": [0] * 3,
+    }
+    rows = {"episode_index": [0], "length": [3], "tasks": [tasks]}
+    for name, table in (("data", frames), ("meta/episodes", rows)):
+        (folder / name / "chunk-000").mkdir(parents=True)
+        pq.write_table(pa.table(table), folder / name / "chunk-000" / "file-000.parquet")
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    return folder
+
+
+def png(size: tuple[int, int], mode: str) -> bytes:
+    content = io.BytesIO()
+    Image.new(mode, size).save(content, "PNG")
+    return content.getvalue()
+
+
+def broken_png() -> bytes:
+    """Return an image whose second data chunk has no valid name, for which Pillow raises a SyntaxError."""
+    content = png((64, 64), "RGB")
+    start = content.index(b"IDAT") - 4
+    size = int.from_bytes(content[start : start + 4], "big")
+    half = content[start + 8 : start + 8 + size // 2]
+    chunk = len(half).to_bytes(4, "big") + b"IDAT" + half + zlib.crc32(b"IDAT" + half).to_bytes(4, "big")
+    return content[:start] + chunk + b"\0\0\0\x05\xff\xfe\xfd\xfc" + bytes(16)
+
+
+@pytest.mark.parametrize("image", [lambda: png((20_000, 20_000), "1"), broken_png, lambda: b"no image"])
+def test_lerobot_images_that_are_damaged_or_too_large_are_refused(image: Callable[[], bytes], tmp_path: Path) -> None:
+    refused(folder_of_images(tmp_path / "images", image(), ["reach"]), "lerobot", tmp_path, "Expected a folder")
+
+
+def test_one_of_several_tasks_is_not_the_instruction_of_an_episode(tmp_path: Path) -> None:
+    for tasks, instruction in ((["reach"], "reach"), (["reach", "grasp"], None)):
+        folder = folder_of_images(tmp_path / str(len(tasks)), png((8, 8), "RGB"), tasks)
+        back = import_dataset(folder, "lerobot", "came/tasks-v0", root=tmp_path, overwrite=True)
+        assert next(episodes_of(back)).instruction == instruction
+
+
+def test_an_error_of_writing_is_not_hidden_by_files_that_cannot_be_completed(
+    sources: dict[str, minari.MinariDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(ParquetFiles, "add", full)
+    monkeypatch.setattr(ParquetFiles, "close", lambda _: (_ for _ in ()).throw(ValueError("closed file")))
+    with pytest.raises(OSError, match="no space left"):
+        export_dataset(sources["LamReach-v0"], "lerobot", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
