@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -106,10 +107,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         render_height: int = 480,
         **task_keywords: object,
     ) -> None:
-        known = names_of_keywords(check_name("task", task, TASKS)) if isinstance(task, str) else []
-        for keyword in task_keywords:
-            if keyword not in known:
-                raise TypeError(unknown_keyword(keyword, ManipulationEnv.__init__, known))
+        _check_keywords(task, task_keywords)
         make = partial(make_task, **task_keywords)
         self._task = resolve("task", task, Task, TASKS, make)  # type: ignore[type-abstract]
         model = resolve("robot", robot, RobotModel, ROBOTS, ROBOTS.__getitem__)
@@ -119,7 +117,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         self._reward = Reward(self._task, dense=check_name("reward", reward, REWARDS) == "dense")
         self._terminates = check_bool("terminate_on_success", terminate_on_success)
         self._image_size = check_pixels("image_width", image_width), check_pixels("image_height", image_height)
-        check_bool("depth", depth)
+        is_deep, is_instructed = check_bool("depth", depth), check_bool("instruct", instruct)
         self._renderer = cast(Renderer, check_name("renderer", renderer, RENDERERS))
         self._camera = check_name("camera", camera, CAMERAS)
         self._render_size = (
@@ -136,10 +134,10 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
             self._control,
             parse_randomization(randomize),
             cast(Split, check_name("paraphrases", paraphrases, SPLITS)),
-            instruct=check_bool("instruct", instruct),
+            instruct=is_instructed,
         )
-        images = ImageSettings(check_names("cameras", cameras, CAMERAS), *self._image_size, depth, self._renderer)
-        self._observer = Observer(self._world, obs, images, instruct=instruct)
+        images = ImageSettings(check_names("cameras", cameras, CAMERAS), *self._image_size, is_deep, self._renderer)
+        self._observer = Observer(self._world, obs, images, instruct=is_instructed)
         self.layout = self._observer.layout
         """Slice, unit and scale of each feature in the observed vector, by name."""
         self.observation_space = self._observer.space
@@ -291,7 +289,9 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
     def set_state(self, state: npt.ArrayLike) -> tuple[Observation, Info]:
         """Continue from a state of :meth:`get_state` (exactly) or :meth:`physical_state`.
 
-        Time limits belong to wrappers and are not part of the state.
+        Time limits belong to wrappers and are not part of the state. Keywords of the task and ``paraphrases`` are not
+        either, and are not checked: continue a state in an environment with the same ones. With others, for example,
+        the commands that follow differ.
 
         Returns:
             Observation and info of the state.
@@ -389,21 +389,42 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         return self._observer.observe(), float(reward), info
 
 
+def _check_keywords(task: object, keywords: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Check the keywords that a task has of its own.
+
+    Args:
+        task: The keyword ``task`` of :class:`ManipulationEnv`.
+        keywords: The names of the keywords.
+        others: More known keywords, for the error message.
+
+    Raises:
+        TypeError: A keyword is unknown.
+        ValueError: The task is unknown.
+    """
+    known = names_of_keywords(check_name("task", task, TASKS)) if isinstance(task, str) else []
+    for keyword in keywords:
+        if keyword not in known:
+            raise TypeError(unknown_keyword(keyword, ManipulationEnv.__init__, [*known, *others]))
+
+
 def make_chained_env(*, steps_per_command: int | None = None, **keywords: Any) -> gym.Env[Any, Any]:
     """Make an environment whose time limit grows with the number of successive commands.
 
-    ``gym.make`` does not give its ``max_episode_steps`` to this function: that can only shorten episodes.
+    ``gym.make`` does not give its ``max_episode_steps`` to this function: that can only shorten episodes. With a
+    longer one, episodes end at the limit of this function, and ``env.spec`` has the longer one.
 
     Args:
         steps_per_command: Time limit for each command, control steps; by default that of the registration.
         keywords: Keywords of :class:`ManipulationEnv`.
 
     Raises:
-        ValueError: ``steps_per_command`` is not a positive whole number.
+        TypeError: A keyword is unknown.
+        ValueError: ``steps_per_command`` is not a positive whole number, or is missing for a task of your own.
     """
+    own = inspect.signature(ManipulationEnv.__init__).parameters
+    _check_keywords(keywords.get("task"), [name for name in keywords if name not in own], ["steps_per_command"])
     env = ManipulationEnv(**keywords)
-    steps = chain_steps(env.task_name, env.chain, steps_per_command)
-    return env if steps is None else gym.wrappers.TimeLimit(env, steps)
+    return gym.wrappers.TimeLimit(env, chain_steps(env.task_name, env.chain, steps_per_command))
 
 
 # Gymnasium reads the render modes there.

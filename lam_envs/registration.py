@@ -85,8 +85,8 @@ def has_chains(env_id: str) -> bool:
     return env_id in registry and _entry_point(env_id) == CHAIN_ENTRY_POINT
 
 
-def chain_steps(task: str, chain: int, steps_per_command: int | None = None) -> int | None:
-    """Return the time limit of episodes with successive commands, control steps; None without one.
+def chain_steps(task: str, chain: int, steps_per_command: int | None = None) -> int:
+    """Return the time limit of episodes with successive commands, control steps.
 
     Args:
         task: Name of the task.
@@ -94,10 +94,14 @@ def chain_steps(task: str, chain: int, steps_per_command: int | None = None) -> 
         steps_per_command: Time limit for each command, control steps; by default that of :data:`TASKS`.
 
     Raises:
-        ValueError: ``steps_per_command`` is not a positive whole number.
+        ValueError: ``steps_per_command`` is not a positive whole number, or is missing for a task of your own.
     """
     if steps_per_command is None:
-        return TASKS[task].max_episode_steps * chain if task in TASKS else None
+        if task not in TASKS:
+            raise ValueError(
+                f"task {task!r} has no time limit for each command; set it with steps_per_command, in control steps"
+            )
+        return TASKS[task].max_episode_steps * chain
     return check_steps("steps_per_command", steps_per_command) * chain
 
 

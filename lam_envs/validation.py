@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -65,15 +68,25 @@ def resolve(argument: str, value: object, kind: type[T], known: Iterable[str], f
     return find(check_name(argument, value, known))
 
 
+def whole_number(value: Any) -> int | None:
+    """Return a value as int if it is a whole number, also one of NumPy, and no bool; otherwise None."""
+    try:
+        # NumPy's bools have no index.
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def check_pixels(argument: str, value: object) -> int:
     """Check that a number of pixels is valid, and return it.
 
     Raises:
         ValueError: The value is not a whole number in the valid range.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PIXELS:
+    pixels = whole_number(value)
+    if pixels is None or not 1 <= pixels <= MAX_PIXELS:
         raise ValueError(f"{argument} is {value!r}; expected a positive whole number of pixels, at most {MAX_PIXELS}")
-    return value
+    return pixels
 
 
 def check_steps(argument: str, value: object) -> int:
@@ -82,20 +95,21 @@ def check_steps(argument: str, value: object) -> int:
     Raises:
         ValueError: The value is not a positive whole number.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    steps = whole_number(value)
+    if steps is None or steps < 1:
         raise ValueError(f"{argument} is {value!r}; expected a positive whole number of control steps")
-    return value
+    return steps
 
 
 def check_bool(argument: str, value: object) -> bool:
-    """Check that a value is a bool, and return it.
+    """Check that a value is a bool, also one of NumPy, and return it as bool.
 
     Raises:
         ValueError: The value is not a bool.
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{argument} is {value!r}; expected True or False")
-    return value
+    return bool(value)
 
 
 OF_VECTORS = ("num_workers", "context", "autoreset_mode")

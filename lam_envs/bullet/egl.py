@@ -137,9 +137,16 @@ def _attach(client: int) -> None:
 @functools.cache
 def _egl_error() -> str | None:
     """Return why EGL does not work here, or None. Tested once per process."""
+    # The process may not find this package otherwise: a program can add folders to the search path of modules.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
         process = subprocess.run(  # noqa: S603  (this interpreter and a constant)
-            [sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False
+            [sys.executable, "-c", PROBE],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         return f"it did not render an image within {PROBE_TIMEOUT} s"

@@ -180,7 +180,19 @@ class Simulation:
 
     def add_absent(self, name: str) -> None:
         """Add an absent object: a name in ``bodies``, without a body in Bullet."""
-        self.bodies[name] = Body(self.client, -1)
+        self.register(name, Body(self.client, -1))
+
+    def register(self, name: str, body: Body) -> None:
+        """Add a body of Bullet to :attr:`bodies`. The other methods that add bodies do so.
+
+        Raises:
+            ValueError: There is a body of this name.
+        """
+        if name in self.bodies:
+            raise ValueError(
+                f"the simulation already has a body {name!r}; expected another name than {', '.join(self.bodies)}"
+            )
+        self.bodies[name] = body
 
     def add_articulated(
         self, name: str, base: Sequence[Part], joints: Sequence[Joint], *, color: RGB = (0.7, 0.7, 0.7)
@@ -198,7 +210,7 @@ class Simulation:
         visible = self.detail != "physics"
         with self.opengl:
             body = articulated.create(self.client, base, joints, self.physics_scale, color=color, visible=visible)
-        self.bodies[name] = body
+        self.register(name, body)
         self.articulated.append(body)
         return body
 
@@ -208,7 +220,7 @@ class Simulation:
             self.add_box(name, size=size, position=position, color=color)
             return
         (x, y, z), (along, across, height) = position, size
-        self.bodies[name] = Body(self.client, -1, size, (*color, 1.0))
+        self.register(name, Body(self.client, -1, size, (*color, 1.0)))
         low, high = (x - along / 2, y - across / 2), (x + along / 2, y + across / 2)
         self._plates[name] = Plate(low, high, z + height / 2, color)
 
@@ -222,8 +234,9 @@ class Simulation:
             shape: ``"box"``, ``"ball"`` (with the first diameter) or an upright ``"cylinder"``.
         """
         if self.detail == "physics":
-            self.bodies[name] = Body(self.client, -1, size, color)
-            return self.bodies[name]
+            body = Body(self.client, -1, size, color)
+            self.register(name, body)
+            return body
         with self.opengl:
             visual = marker_shape(self.client, size, color, shape)
             body = self._add(name, 0.0, -1, visual, (0.0, 0.0, 0.0))
@@ -241,7 +254,8 @@ class Simulation:
             useMaximalCoordinates=mass == 0.0 and self.detail == "physics",
             physicsClientId=self.client,
         )
-        body = self.bodies[name] = Body(self.client, number)
+        body = Body(self.client, number)
+        self.register(name, body)
         if mass > 0.0:
             self.dynamic_bodies.append(body)
         return body

@@ -196,7 +196,9 @@ class Robot:
         return self._body
 
     def touch(self, body: Body) -> Touch:
-        """Return which parts of the robot touch a body."""
+        """Return which parts of the robot touch a body; none touch an absent one."""
+        if body.id < 0:
+            return UNTOUCHED
         points = pybullet.getContactPoints(self._body, body.id, physicsClientId=self._client)
         if not points:
             return UNTOUCHED

@@ -58,8 +58,16 @@ class EpisodeProperties:
         return self._world.task.feasible_commands(self._world.active_scene().simulation)
 
     def instructions_for(self, command: Command) -> Instructions:
-        """Return the sentences that ask for a command, one of :attr:`commands`."""
-        return self._world.task.instructions_for(command)
+        """Return the sentences that ask for a command.
+
+        Args:
+            command: One of :attr:`commands`.
+
+        Raises:
+            ValueError: The task has no such command.
+        """
+        task = self._world.task
+        return task.instructions_for(check_command("the command", command, task))
 
     def find_command(self, instruction: str) -> Command | None:
         """Return the command whose sentences include an instruction; None if the task has no such sentence.
@@ -68,7 +76,12 @@ class EpisodeProperties:
 
         Args:
             instruction: Sentence.
+
+        Raises:
+            ValueError: The instruction is no text.
         """
+        if not isinstance(instruction, str):
+            raise ValueError(f"the instruction is {instruction!r}; expected a text")
         return find_command(instruction, self._world.task)
 
     def can_evaluate(self, command: Command) -> bool:

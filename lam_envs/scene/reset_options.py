@@ -218,6 +218,8 @@ def _numbers(name: str, value: object, size: int, meaning: str = "") -> list[flo
     is_vector = array.shape == (size,) and array.dtype.kind in "fiu"
     # The comparison is also false for numbers that are not finite.
     if not is_vector or not (np.abs(array.astype(np.float64)) <= MAX_NUMBER).all():
-        raise ValueError(f"{name} is {value!r}; expected {size} numbers of at most {MAX_NUMBER:g}{meaning}")
+        raise ValueError(
+            f"{name} is {value!r}; expected {size} number{'s' * (size != 1)} of at most {MAX_NUMBER:g}{meaning}"
+        )
     numbers: list[float] = array.astype(np.float64).tolist()
     return numbers

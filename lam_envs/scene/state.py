@@ -25,7 +25,11 @@ class State(NamedTuple):
 
 
 def environment_checksum(task: str, robot: str, control: str, randomization: str, tool_length_offset: float) -> float:
-    """Return a checksum that identifies the kind of environment that a state belongs to."""
+    """Return a checksum that identifies the kind of environment that a state belongs to.
+
+    Keywords of the task and the split of the instructions are not part of it: recorded episodes have states with this
+    checksum, and replays compare them bit for bit.
+    """
     # States of nominal tools keep the checksum that they always had.
     longer = f" {tool_length_offset!r}" if tool_length_offset else ""
     return float(zlib.crc32(f"{task} {robot} {control} {randomization}{longer}".encode()))

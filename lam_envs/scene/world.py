@@ -94,6 +94,8 @@ class World:
         self._pending: list[list[float]] = []
         self._actions: list[list[float]] = []
         self._first_step = 0
+        self._is_forked = False
+        """True if there was an episode, and it belongs to the process that this one was forked from."""
         self._is_checked = False
 
     # Episodes
@@ -119,7 +121,14 @@ class World:
         check_initial_state(self.task, start)
         for change in options.changes:
             start = change(start)
-        physical = self.scene(self.physics_scale(sample), start.models).initial_state(start)
+        scene = self.scene(self.physics_scale(sample), start.models)
+        physical = scene.initial_state(start)
+        try:
+            scene.check_state(physical)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(self.task).__name__}.sample_initial_state returns a wrong state: {error}"
+            ) from None
         desired = np.array(start.desired_goal, np.float32)
         wording = wording_of(np.concatenate([physical, desired]))
         request = worded(self.task, command, wording, self._paraphrases)
@@ -179,6 +188,11 @@ class World:
         """
         scene = self.scene()
         if self._base is NO_EPISODE:
+            if self._is_forked:
+                raise ResetNeeded(
+                    "this process was forked, and the episode belongs to the process that it was forked from: call "
+                    "reset() first"
+                )
             raise ResetNeeded("there is no episode yet: call reset() first")
         return scene
 
@@ -194,6 +208,8 @@ class World:
             if scene.can_load(physics_scale, models):
                 return scene
             scene.simulation.release()
+        elif scene is not None and self._base is not NO_EPISODE:
+            self._is_forked = True
         self._base = NO_EPISODE
         self._scene = Scene(self.model, self.task, physics_scale or PhysicsScale(), models=models)
         return self._scene
@@ -221,6 +237,7 @@ class World:
             self._scene.close()
         self._scene = None
         self._base = NO_EPISODE
+        self._is_forked = False
 
     def __getstate__(self) -> dict[str, object]:
         """Return the attributes of a copy: the state of the episode without the client."""
@@ -343,6 +360,7 @@ class World:
         size = scene.state_size
         scene.set_state(base[:size])
         self._base = base
+        self._is_forked = False
         self.randomization_sample, self._first_step, self._pending = sample, step, pending
         self.desired_goal = base[size : size + self.desired_goal.size].astype(np.float32)
         self._actions = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from lam_envs.validation import whole_number
 from lam_envs.vector.gymnasium_api import AutoresetMode
 from lam_envs.vector.parallel import ParallelVectorEnv
 
@@ -42,10 +43,13 @@ def make_vec(
     Raises:
         ValueError: A number or name is invalid.
     """
+    count = whole_number(num_envs)
+    if count is None or count < 1:
+        raise ValueError(f"num_envs is {num_envs!r}; expected a positive whole number of environments")
     # New processes may not have registered the id: they get its registration.
     spec = copy.deepcopy(gym.spec(env_id))
     return ParallelVectorEnv(
-        [partial(gym.make, spec, **env_kwargs)] * num_envs,
+        [partial(gym.make, spec, **env_kwargs)] * count,
         num_workers=num_workers,
         context=context,
         autoreset_mode=autoreset_mode,

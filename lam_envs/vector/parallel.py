@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError, ResetNeeded
 from gymnasium.vector.utils import batch_space
 
-from lam_envs.validation import check_name
+from lam_envs.validation import check_name, whole_number
 from lam_envs.vector.arrays import BatchArrays, copy_batch, size_of
 from lam_envs.vector.env_slice import EnvFailure, EnvFunction, EnvSlice
 from lam_envs.vector.gymnasium_api import AutoresetMode, VectorEnv
@@ -23,6 +23,9 @@ from lam_envs.vector.workers import LocalWorker, ProcessWorker, Shared, WorkerDi
 
 CLOSE_SECONDS = 10.0
 """Time that the processes have to end when the vector environment is closed, seconds."""
+
+MODES = tuple(mode.value for mode in AutoresetMode)
+"""Names of the modes of Gymnasium's ``AutoresetMode``."""
 
 StepResult = tuple[Any, npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Info]
 
@@ -78,15 +81,18 @@ class ParallelVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._infos: Info = {}
         if len(env_fns) < 1:
             raise ValueError("there are no environments: expected at least one function that makes one")
-        if num_workers is not None and not (isinstance(num_workers, int) and num_workers >= 0):
+        workers = whole_number(num_workers)
+        if num_workers is not None and (workers is None or workers < 0):
             raise ValueError(
                 f"num_workers is {num_workers!r}; expected a whole number, or None for one for each core"
             )
         if context is not None:
             check_name("context", context, multiprocessing.get_all_start_methods())
         self.num_envs = len(env_fns)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        wanted = default_workers() if num_workers is None else num_workers
+        if not isinstance(autoreset_mode, AutoresetMode):
+            autoreset_mode = AutoresetMode(check_name("autoreset_mode", autoreset_mode, MODES))
+        self.autoreset_mode = autoreset_mode
+        wanted = default_workers() if workers is None else workers
         self.num_workers = max(1, min(wanted, self.num_envs))
         bounds = np.linspace(0, self.num_envs, self.num_workers + 1).astype(int).tolist()
         self._slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]

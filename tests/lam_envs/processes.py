@@ -88,8 +88,10 @@ def needs_a_reset(env: gym.Env[Any, Any], action: Any) -> str:
     for use in (lambda: env.unwrapped.step(action), env.render, env.unwrapped.get_state):  # type: ignore[attr-defined]
         try:
             use()
-        except gym.error.ResetNeeded:
-            continue
+        except gym.error.ResetNeeded as error:
+            if "this process was forked" in str(error):
+                continue
+            return f"the error does not name the fork: {error}"
         return "a forked process went on with an episode"
     env.reset(seed=SEED)
     env.step(action)

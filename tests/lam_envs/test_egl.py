@@ -5,10 +5,13 @@ Without EGL, the error says so.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 
 from lam_envs.bullet import egl
+from lam_envs.bullet.quiet import SuppressOutput
 
 from ..conftest import Make
 from .test_cameras import point_cloud
@@ -96,6 +100,39 @@ def test_any_thread_draws_an_environment(make: Make, alone: Alone | None) -> Non
         assert list(threads.map(observed, (env, elsewhere))) == [seen, seen]
     assert observed(env) == seen
     assert observed(elsewhere) == seen
+
+
+def test_the_test_of_opengl_finds_modules_where_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("import lam_envs")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(egl, "PROBE", "import only_here")
+    egl._egl_error.cache_clear()
+    assert egl._egl_error() is None
+    egl._egl_error.cache_clear()
+
+
+def test_output_is_visible_again_after_threads_have_suppressed_it_at_the_same_time() -> None:
+    started, ended = Event(), Event()
+    before = [os.fstat(descriptor) for descriptor in (1, 2)]
+
+    def first() -> None:
+        with SuppressOutput():
+            started.set()
+            assert ended.wait(10)
+
+    def second() -> None:
+        assert started.wait(10)
+        with SuppressOutput(), SuppressOutput():
+            ended.set()
+            running.result(10)
+
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(first)
+        threads.submit(second).result(10)
+    for descriptor, was in zip((1, 2), before, strict=True):
+        assert os.path.samestat(os.fstat(descriptor), was)
 
 
 def test_camera_matrices_are_those_of_the_pixels_that_it_draws(alone: Alone | None) -> None:

@@ -99,6 +99,17 @@ def test_a_number_of_pixels_must_be_positive_and_whole(keyword: str, given: Any)
     refused("expected a positive whole number of pixels, at most 8192", **{keyword: given})
 
 
+@pytest.mark.parametrize("number", [np.int64(32), np.uint8(32), np.array(32)], ids=repr)
+def test_numbers_and_bools_of_numpy_are_as_good_as_those_of_python(number: Any) -> None:
+    given: dict[str, Any] = {"obs": "pixels", "image_width": number, "image_height": number, "depth": np.True_}
+    env = ManipulationEnv(task="table", chain=number // 16, cubes=number // 8, instruct=np.True_, **given)  # type: ignore[arg-type]
+    assert env.chain == 2
+    observation, _ = env.reset(seed=0)
+    assert observation["front_depth"].shape == (32, 32, 1)
+    assert "instruction" in observation
+    env.close()
+
+
 @pytest.mark.parametrize("given", [*STRANGE, 0.0501, -1e-9, math.inf, "0.03", (0.0, 0.03)], ids=repr)
 def test_a_length_offset_must_be_a_small_length(given: Any) -> None:
     refused(re.escape("expected a length from 0 to 0.05 meters"), tool_length_offset=given)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lam_envs import ManipulationEnv, Randomization
+from lam_envs.randomization import MAX_CHANGE, MAX_DELAY, MAX_FACTOR, MAX_NOISE, MIN_FACTOR
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,20 @@ def test_an_unknown_range_is_named_with_the_nearest_known_one() -> None:
         ManipulationEnv(task="reach", randomize={"masses": (1.0, 2.0)})
     with pytest.raises(TypeError, match=r"did you mean 'object_mass'"):
         ManipulationEnv(task="reach", randomize={"objectmass": (1.0, 2.0)})
+
+
+@pytest.mark.parametrize("name", [*MAX_FACTOR, "sensor_noise", "action_delay", *MAX_CHANGE])
+def test_an_episode_can_have_either_end_of_each_range(name: str) -> None:
+    lowest = {**MIN_FACTOR, "sensor_noise": 0.0, "action_delay": 0}
+    highest = {**MAX_FACTOR, "sensor_noise": MAX_NOISE, "action_delay": MAX_DELAY}
+    ranges: list[Any] = [MAX_CHANGE[name]] if name in MAX_CHANGE else [(one[name],) * 2 for one in (lowest, highest)]
+    for ends in ranges:
+        env = ManipulationEnv(task="reach", randomize={name: ends})
+        sample = env.reset(seed=0)[1].get("randomization", {name: 0.0})
+        if name not in MAX_CHANGE:
+            assert sample[name] == pytest.approx(ends[0])
+        env.set_state(env.get_state())
+        env.close()
 
 
 def test_a_list_is_as_good_as_a_pair() -> None:

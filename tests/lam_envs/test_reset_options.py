@@ -168,6 +168,12 @@ def test_a_task_without_objects_takes_a_goal_and_no_poses(make: Make) -> None:
         env.reset(options={"poses": {"object": POSE}})
 
 
+def test_an_error_has_the_singular_where_one_number_is_expected(make: Make) -> None:
+    env = make("LamDrawer-v0")
+    with pytest.raises(ValueError, match=r"the positions of drawer is \[0\.1, 0\.1\]; expected 1 number of at most"):
+        env.reset(options={"joints": {"drawer": [0.1, 0.1]}})
+
+
 def test_a_limit_of_the_goal_space_is_a_goal(make: Make) -> None:
     env = make("LamPickPlaceGoal-v0")
     inner: Any = env.unwrapped
@@ -204,7 +210,7 @@ def test_options_reach_the_environment_through_wrappers_and_vectors(make: Make, 
 
 
 def test_a_new_option_is_one_line(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tool_change(value: Any, task: Task) -> reset_options.Change:
+    def tool_change(value: Any, task: Task) -> reset_options.InitialStateUpdate:
         return lambda start: dataclasses.replace(start, tool_position=value)
 
     monkeypatch.setitem(reset_options.CHANGES, "tool", tool_change)

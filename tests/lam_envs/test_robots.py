@@ -19,6 +19,7 @@ from lam_envs.bullet.geometry import Frame, Quaternion, Vector3
 from lam_envs.bullet.simulation import Detail, Simulation
 from lam_envs.robots import PANDA, ROBOTS, UR5E, Robot, RobotModel
 from tests.conftest import Make
+from tests.lam_envs.above import Above
 
 DOWN: Quaternion = (1.0, 0.0, 0.0, 0.0)
 """Half a turn about x: the hand's x axis along the world's, its z axis down."""
@@ -42,6 +43,26 @@ def build() -> Iterator[Build]:
     yield build_one
     for simulation in simulations:
         simulation.close()
+
+
+class WithAbsent(Above):
+    """Task with an object that the episode lacks."""
+
+    def build_scene(self, simulation: Any, scale: float) -> None:
+        super().build_scene(simulation, scale)
+        simulation.add_absent("nothing")
+
+
+def test_a_hand_that_touches_something_does_not_touch_an_absent_object() -> None:
+    env = ManipulationEnv(task=WithAbsent())
+    env.reset(seed=0)
+    x, y, z = env.features()["tool/position"]
+    env.reset(seed=0, options={"poses": {"object": [x, y, z, 0.0, 0.0, 0.0, 1.0]}})
+    env.step(np.zeros(4, np.float32))
+    robot, bodies = env._world.scene().robot, env.simulation.bodies
+    assert robot.touch(bodies["object"]).anywhere
+    assert not any(robot.touch(bodies["nothing"]))
+    env.close()
 
 
 def angle_between(first: Quaternion, second: Quaternion) -> float:

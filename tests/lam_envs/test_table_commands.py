@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from demos.experts import make_expert
+from lam_envs import ManipulationEnv
 from lam_envs.tasks.table import Table
 from lam_envs.tasks.table.commands import CUBES, VERBS
 from tests.conftest import Make
+from tests.lam_envs.above import Above
 
 
 def test_any_command_can_be_evaluated_and_that_changes_nothing(make: Make) -> None:
@@ -109,10 +111,37 @@ def test_the_time_limit_of_a_command_is_checked_and_ends_episodes(make: Make) ->
     for wrong in (0, -1, 2.0, True, "300"):
         with pytest.raises(ValueError, match=f"steps_per_command is {wrong!r}; expected a positive whole number"):
             gym.make("LamTable-v0", steps_per_command=wrong)
-    env = make("LamTable-v0", steps_per_command=2, chain=2)
+    env = make("LamTable-v0", steps_per_command=np.int64(2), chain=2)
     env.reset(seed=0)
     ends = [env.step(np.zeros(4, np.float32))[3] for _ in range(4)]
     assert ends == [False, False, False, True]
+
+
+def test_a_task_of_your_own_needs_a_time_limit_for_each_command(make: Make) -> None:
+    with pytest.raises(ValueError, match="task 'above' has no time limit for each command; set it with steps_per"):
+        gym.make("LamTable-v0", task=Above())
+    env = make("LamTable-v0", task=Above(), steps_per_command=2)
+    env.reset(seed=0)
+    assert [env.step(np.zeros(4, np.float32))[3] for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize(("keyword", "meant"), [("step_per_command", "steps_per_command"), ("chian", "chain")])
+def test_the_error_for_a_misspelled_keyword_names_those_of_the_id(keyword: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"'{keyword}' \(did you mean '{meant}'\?\)\. Known: .*, steps_per_command"):
+        gym.make("LamTable-v0", **{keyword: 2})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", [(0, 5, 0), (99, 0, 0), (), "lift", None], ids=repr)
+def test_only_a_command_of_the_task_has_instructions(command: Any) -> None:
+    env = ManipulationEnv(task="table")
+    with pytest.raises(ValueError, match="the command is"):
+        env.instructions_for(command)
+
+
+@pytest.mark.parametrize("instruction", [5, None, b"open the drawer"], ids=repr)
+def test_only_a_text_asks_for_a_command(instruction: Any) -> None:
+    with pytest.raises(ValueError, match=r"the instruction is .*; expected a text"):
+        ManipulationEnv(task="table").find_command(instruction)
 
 
 def test_wide_images_of_the_side_do_not_show_absent_cubes(make: Make) -> None:

@@ -11,8 +11,13 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from lam_envs import ManipulationEnv
+from lam_envs.bullet.articulated import Joint
+from lam_envs.bullet.bodies import Part
+from lam_envs.bullet.shapes.surfaces import add_moving_surface
 from lam_envs.observation import Instructions
 from lam_envs.tasks import InitialState, Task, TaskObservation
+from lam_envs.tasks.conveyor import Conveyor
+from lam_envs.tasks.drawer import Drawer
 from lam_envs.tasks.objects import resting_at
 
 from .above import Above
@@ -242,6 +247,95 @@ def test_a_movable_object_that_is_not_built_is_refused_by_name() -> None:
         ValueError, match="movable_objects of Wrong names lid, which its build_scene does not add; it adds"
     ):
         ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+class Lid(Above):
+    """The same task with a second body that moves, in states or not."""
+
+    def build_scene(self, simulation: Any, scale: float) -> None:
+        super().build_scene(simulation, scale)
+        simulation.add_box("lid", size=(0.04, 0.04, 0.04), position=(0.5, 0.3, 0.02), mass=0.1)
+
+
+class Arm(Above):
+    """The same task with an articulated object that is not declared."""
+
+    def build_scene(self, simulation: Any, scale: float) -> None:
+        super().build_scene(simulation, scale)
+        bar = Part((0.1, 0.02, 0.02), (0.0, 0.0, 0.0))
+        simulation.add_articulated("arm", [bar], [Joint("hinge", "revolute", (0.0, 0.0, 1.0), 0.0, 1.0, (bar,), 0.1)])
+
+
+class Belt(Above):
+    """The same task with a belt that is not declared."""
+
+    def build_scene(self, simulation: Any, scale: float) -> None:
+        super().build_scene(simulation, scale)
+        add_moving_surface(simulation, "belt", size=(0.2, 0.2, 0.02), position=(0.5, 0.3, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "declared"),
+    [(Lid, "lid", "movable_objects"), (Arm, "arm", "articulated_objects"), (Belt, "belt", "moving_surfaces")],
+)
+def test_a_body_that_moves_and_is_not_declared_is_refused_by_name(
+    task: type[Above], name: str, declared: str
+) -> None:
+    message = rf"{task.__name__}\.build_scene adds {name}, which {declared} does not name: states would lack"
+    with pytest.raises(ValueError, match=message):
+        ManipulationEnv(task=task()).reset(seed=0)
+
+
+@pytest.mark.parametrize("name", ["table", "object", "spot", "nothing"])
+@pytest.mark.parametrize("add", ["box", "marker", "absent", "articulated", "surface"])
+def test_two_bodies_of_one_name_are_refused(name: str, add: str) -> None:
+    class Wrong(Above):
+        def build_scene(self, simulation: Any, scale: float) -> None:
+            super().build_scene(simulation, scale)
+            simulation.add_absent("nothing")
+            size, bar = (0.1, 0.02, 0.02), Part((0.1, 0.02, 0.02), (0.0, 0.0, 0.0))
+            match add:
+                case "box":
+                    simulation.add_box(name, size=size, position=(0.5, 0.3, 0.01))
+                case "marker":
+                    simulation.add_marker(name, size=size, color=(0.0, 0.0, 1.0, 1.0))
+                case "absent":
+                    simulation.add_absent(name)
+                case "articulated":
+                    joint = Joint("hinge", "revolute", (0.0, 0.0, 1.0), 0.0, 1.0, (bar,), 0.1)
+                    simulation.add_articulated(name, [bar], [joint])
+                case _:
+                    add_moving_surface(simulation, name, size=size, position=(0.5, 0.3, 0.01))
+
+    with pytest.raises(ValueError, match=f"the simulation already has a body '{name}'; expected another name than"):
+        ManipulationEnv(task=Wrong()).reset(seed=0)
+
+
+class FastBelt(Conveyor):
+    """Task whose belt is faster than a state can have it."""
+
+    def sample_initial_state(self, rng: np.random.Generator, scale: float, command: Any) -> InitialState:
+        start = super().sample_initial_state(rng, scale, command)
+        return dataclasses.replace(start, surfaces={"belt": (0.0, 1.5, 0.0)})
+
+
+class Damped(Drawer):
+    """Task whose drawer has a larger damping than a state can have."""
+
+    resistance_low = (4.0, 190.0, 0.0)
+    resistance_high = (4.0, 190.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (FastBelt, r"FastBelt\.sample_initial_state returns a wrong state: a surface moves with 1\.5 m/s; expected"),
+        (Damped, r"Damped\.sample_initial_state returns a wrong state: the damping of .* is 190; expected 0 to 100"),
+    ],
+)
+def test_an_initial_state_that_set_state_would_refuse_is_refused_by_name(task: type[Task], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ManipulationEnv(task=task()).reset(seed=0)
 
 
 @pytest.mark.parametrize(

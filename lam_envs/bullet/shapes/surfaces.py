@@ -43,6 +43,6 @@ def add_moving_surface(
         number = pybullet.createMultiBody(0.0, shape, visual, basePosition=home, physicsClientId=client)
     pybullet.changeDynamics(number, -1, lateralFriction=friction, physicsClientId=client)
     surface = MovingSurface(client, number, size, rgba, home=home)
-    simulation.bodies[name] = surface
+    simulation.register(name, surface)
     simulation.moving_surfaces.append(surface)
     return surface

@@ -62,9 +62,9 @@ class Clutter(Task):
 
     **Task.** Five to eight objects lie in a heap on the table. Grasp the red one, lift it by 10 cm and hold it. The
     others are gray and may be moved. The shapes are convex hulls of pybullet_data's 1,000 random shapes, at half
-    their size: 5 to 8 cm long and 1.2 to 5 cm thick, 0.1 kg. Needles, sheets and shapes larger than the hand are left
-    out. The keyword `objects` chooses from the 848 shapes for training, or the 99 held-out ones, whose number ends in
-    9.
+    their size: 2.9 to 8.1 cm long and up to 5.5 cm thick, 0.1 kg. Needles, sheets and shapes larger than the hand are
+    left out. The keyword `objects` chooses from the 848 shapes for training, or the 99 held-out ones, whose number
+    ends in 9.
 
     **Randomization.** Sampled at each reset:
 

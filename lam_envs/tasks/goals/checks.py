@@ -6,13 +6,14 @@ A task is checked when its environment is made and at the first reset, not in st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lam_envs.bullet.articulated import ArticulatedBody
+from lam_envs.bullet.bodies import Body
 from lam_envs.bullet.simulation import Simulation
 from lam_envs.observation import GOAL_PREFIX, Layout
 from lam_envs.tasks import InitialState, Task
@@ -55,18 +56,25 @@ def check_objects(task: Task, simulation: Simulation) -> None:
     """Check that a scene has the movable and articulated objects and the moving surfaces that its task declares.
 
     Raises:
-        ValueError: An object or a surface is missing, or an articulated object has other joints.
+        ValueError: An object or a surface is missing or not declared, or an articulated object has other joints.
     """
-    for names, declared in (
-        (task.movable_objects, "movable_objects"),
-        (task.articulated_objects, "articulated_objects"),
-        (task.moving_surfaces, "moving_surfaces"),
-    ):
+    added: tuple[tuple[Iterable[str], str, Sequence[Body]], ...] = (
+        (task.movable_objects, "movable_objects", simulation.dynamic_bodies),
+        (task.articulated_objects, "articulated_objects", simulation.articulated),
+        (task.moving_surfaces, "moving_surfaces", simulation.moving_surfaces),
+    )
+    names_of_bodies = {body.id: name for name, body in simulation.bodies.items()}
+    for names, declared, bodies in added:
         if missing := set(names) - set(simulation.bodies):
             raise ValueError(
                 f"{declared} of {type(task).__name__} names {', '.join(sorted(missing))}, which its "
                 "build_scene does not add; "
                 f"it adds {', '.join(simulation.bodies)}"
+            )
+        if undeclared := {names_of_bodies[body.id] for body in bodies} - set(names):
+            raise ValueError(
+                f"{type(task).__name__}.build_scene adds {', '.join(sorted(undeclared))}, which {declared} does not "
+                "name: states would lack what moves there; name it, and return its state in sample_initial_state"
             )
     for name, limits in task.articulated_objects.items():
         body = simulation.bodies[name]

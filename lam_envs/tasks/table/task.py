@@ -54,6 +54,7 @@ from lam_envs.tasks.table.layout import HEIGHT, MIN_CUBES, PARKED, Layout, sampl
 from lam_envs.tasks.table.scene import ABSENT_X, BIN_NAME, add_objects, layout_of
 from lam_envs.tasks.table.wording import check_distinct, check_wording, worded_instructions
 from lam_envs.tasks.task import Flags, Goals, InitialState, Task, TaskObservation
+from lam_envs.validation import whole_number
 
 MAX_CHAIN = 20
 """Largest number of successive commands."""
@@ -103,11 +104,12 @@ class Table(Task):
       9 to 15 cm
     - drawer: opening 6 to 10 cm of 16, friction, damping and spring as in Drawer
 
-    **Success.** All commands are done. The object that a command moves is slower than 3 cm/s (the drawer: 2 cm/s) and
-    the robot does not touch it, except to lift; to stack, both cubes are. As in Drawer, the hand is clear of the
-    handle. Commands are about results: an object that is carried to its place instead of pushed counts. With `chain`,
-    a command is done once its conditions hold at a step; only the last one has to last. `info["completed"]` is the
-    number of commands that are done.
+    **Success.** All commands are done. The object that a command moves is slower than 3 cm/s (the drawer: 2 cm/s). So
+    is the cube or slab to which, beside which or on which it is moved. The robot does not touch the moved object,
+    except to lift; to stack, it touches neither cube. As in Drawer, the hand is clear of the handle. Commands are
+    about results: an object that is carried to its place instead of pushed counts. With `chain`, a command is done
+    once its conditions hold at a step; only the last one has to last. `info["completed"]` is the number of commands
+    that are done.
 
     **Reward.** `dense`: 1 on success, else progress - 1, which is between -1 and 0: 0.3 for the distance from the
     tool to the object (or to the handle), 0.6 for the distance of the object from where the command wants it, and 0.1
@@ -170,13 +172,13 @@ class Table(Task):
         self._wording = check_wording({} if wording is None else wording)
         self._commands = chosen_commands(commands, without)
         check_distinct(self._wording, self._commands)
-        is_count = isinstance(cubes, int) and not isinstance(cubes, bool)
-        if cubes is not None and not (is_count and MIN_CUBES <= cubes <= len(CUBES)):
+        self._cubes = whole_number(cubes)
+        if cubes is not None and (self._cubes is None or not MIN_CUBES <= self._cubes <= len(CUBES)):
             raise ValueError(f"cubes is {cubes!r}; expected {MIN_CUBES} to {len(CUBES)}, or None to sample it")
-        self._cubes = cubes
-        if isinstance(chain, bool) or not isinstance(chain, int) or not 1 <= chain <= MAX_CHAIN:
+        length = whole_number(chain)
+        if length is None or not 1 <= length <= MAX_CHAIN:
             raise ValueError(f"chain is {chain!r}; expected a whole number of commands from 1 to {MAX_CHAIN}")
-        self.chain = chain
+        self.chain = length
 
     @override
     def commands(self) -> list[Command]:

@@ -192,17 +192,21 @@ def test_wrong_arguments_are_refused() -> None:
         ({"num_workers": -1}, "num_workers is -1"),
         ({"num_workers": 1.5}, r"num_workers is 1\.5; expected a whole number, or None"),
         ({"num_workers": 0, "context": "spork"}, "unknown context 'spork'; expected one of fork"),
-        ({"autoreset_mode": "Never"}, "Never"),
+        ({"autoreset_mode": "Never"}, "unknown autoreset_mode 'Never'; expected one of NextStep, SameStep, Disabled"),
+        ({"autoreset_mode": None}, "unknown autoreset_mode None; expected one of NextStep"),
         ({"num_workers": 2, "context": "thread"}, "thread"),
     ):
         with pytest.raises(ValueError, match=message):
-            ParallelVectorEnv(make * 2, **keywords)  # type: ignore[arg-type]
+            ParallelVectorEnv(make * 2, **keywords)
     with pytest.raises(ValueError, match="no environments"):
         ParallelVectorEnv([])
+    for count in (2.0, 0, -1, True, "2"):
+        with pytest.raises(ValueError, match=f"num_envs is {count!r}; expected a positive whole number of envir"):
+            make_vec("LamReach-v0", count)  # type: ignore[arg-type]
     for workers in (1, 2):
         with pytest.raises(ValueError, match="environment 1: its spaces are"):
             ParallelVectorEnv([*make, lambda: gym.make("LamReachDiscrete-v0")], num_workers=workers)
-    with closing(make_vec("LamReach-v0", 2, num_workers=1)) as envs:
+    with closing(make_vec("LamReach-v0", np.int64(2), num_workers=np.int64(1))) as envs:  # type: ignore[arg-type]
         with pytest.raises(ResetNeeded):
             envs.step(np.zeros((2, 4), np.float32))
         envs.reset(seed=0)
