@@ -206,7 +206,13 @@ def track(
             raise ValueError(f"--hand {hand}; expected left or right")
         check_track_name(out)
         tracks = track_video(frames_of(video), hand=hand, model=model, source=video.name)  # type: ignore[arg-type]
-        found = choose_track(tracks, hand)
+        if len(tracks) > 1:
+            counts = ", ".join(f"{each.hand} in {int(each.seen.sum())}" for each in tracks)
+            raise ValueError(
+                f"the video of {len(tracks[0].times)} frames shows two hands ({counts} frames); expected one: select "
+                "it with --hand left or --hand right"
+            )
+        (found,) = tracks
         save_track(found, out)
         console.print(f"{found.hand} hand in {int(found.seen.sum())} of {len(found.times)} frames")
         console.print(f"wrote {out}", soft_wrap=True)
@@ -281,6 +287,7 @@ def adapt(
         )
         motion = replace(motion, speed=speed)
         console.print(_events_text(events))
+        console.print(motion.source, soft_wrap=True)
         if save is not None:
             console.print(f"wrote {save_motion(motion, save)}", soft_wrap=True)
         plan = motion.as_json() if keep is None else {**motion.as_json(), KEEP: _fraction(keep)}
@@ -306,6 +313,8 @@ def adapt(
         console.print(f"{succeeded} of {attempts} attempts succeeded ({100 * succeeded / attempts:.1f}%)")
         for reason, count in dict(dataset.storage.metadata.get(FAILURES, {})).items():
             console.print(f"  {reason}: {count}")
+        if len(motion.approach) < 2:
+            console.print("the recording does not show the approach: the robot moves straight to the object")
         console.print(
             f"kept {100 * np.mean(kept):.0f}% of the person's deviation from straight lines; "
             f"{1000 * np.median(distance):.0f} mm from their path (median)"

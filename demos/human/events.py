@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from demos.human.held_object import MAX_UNSEEN, Movement, movement_of_held, unseen_from
 from demos.human.signals import fill_gaps, noise_of, runs, smooth
-from demos.human.track import Floats, HandTrack
+from demos.human.track import Flags, Floats, HandTrack
 
 CLOSED_TIME = 0.25
-"""Shortest time that a hand holds an object, seconds."""
+"""Shortest time that a hand is seen to hold an object, seconds."""
 OPEN_TIME = 0.15
 """Shortest opening between two grasps, seconds; a shorter one is noise."""
 LOW, HIGH = 0.4, 0.6
@@ -33,8 +34,6 @@ SHORTEST_RAMP, LONGEST_RAMP = 0.1, 0.7
 """Shortest and longest closing or opening, seconds."""
 USUAL_RAMP, RAMP_SPREAD = 0.35, 0.12
 """Duration of most closings and openings, and its standard deviation, seconds: it decides where noise hides it."""
-MAX_UNSEEN = 0.25
-"""Longest gap at an event, seconds: the fit of what is around it then errs by at most about half of it."""
 MAX_UNCERTAINTY = 0.11
 """Largest standard deviation of the time of an event, seconds."""
 FULL_CONTRAST = 0.8
@@ -42,13 +41,6 @@ FULL_CONTRAST = 0.8
 the fit is less reliable than its own uncertainty says, and must be sharper (by the square)."""
 DOMINANCE = 2.0
 """Factor by which the hand moves farther during the chosen grasp than during any other."""
-MOVED = 0.03
-"""Least movement of an object, meters."""
-REST_TIME = 0.2
-"""Shortest rest of an object before its first and after its last movement, seconds: with less, it may move before the
-recording begins or after it ends."""
-MOVING_SPEED = 0.04
-"""Speed of an object that moves, meters per second."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Events:
 
     Attributes:
         grasp: Time at which the fingers have closed, seconds; None if unknown.
-        release: Time at which they begin to open; None if unknown, or if they hold on to the end.
+        release: Time at which they begin to open; None if unknown, or if they are seen to hold on to the end.
         method: ``object``, ``aperture``, ``given`` or ``none``: how times that are not given were found.
         uncertainty: Standard deviation of the times that were found, seconds; 0 if all are given.
         reason: Explanation of what is unknown; empty if nothing is.
@@ -75,18 +67,13 @@ class _Edge(NamedTuple):
     uncertainty: float
 
 
-class _Movement(NamedTuple):
-    grasp: float | None
-    release: float | None
-    uncertainty: float
-    reason: str
-
-
 class _Fingers(NamedTuple):
     aperture: Floats
-    known: np.ndarray
+    known: Flags
     limit: float
     closed: list[tuple[int, int]]
+    lost: str
+    """Words that the hand is not seen at the end; empty if it is."""
 
 
 def find_events(track: HandTrack, *, grasp: float | None = None, release: float | None = None) -> Events:
@@ -135,17 +122,19 @@ def _none(reason: str) -> Events:
 
 def _release_after(track: HandTrack, grasp: float) -> Events:
     """Return a given grasp with the first release after it; None and a reason where the recording shows none."""
-    moved = _movement(track) if track.objects else None
-    if isinstance(moved, _Movement) and (moved.release is None or moved.release > grasp):
+    moved = movement_of_held(track) if track.objects else None
+    lost = moved.lost if isinstance(moved, Movement) else ""
+    if isinstance(moved, Movement) and not lost and (moved.release is None or moved.release > grasp):
         return Events(grasp, moved.release, "object", moved.uncertainty)
     fingers = _fingers(track)
     if isinstance(fingers, str):
-        return Events(grasp, None, "given", reason=f"{fingers}; give --release")
+        return Events(grasp, None, "given", reason=f"{lost or fingers}; give --release")
     end = next((end for _, end in fingers.closed if track.times[end] > grasp), None)
     if end is None:
-        return Events(grasp, None, "given", reason="the hand is not closed after the grasp; give --release")
+        state = fingers.lost or "is not closed after the grasp"
+        return Events(grasp, None, "given", reason=f"the hand {state}; give --release")
     if end == len(track.times) - 1:
-        return Events(grasp, None, "given")
+        return Events(grasp, None, "given", reason=fingers.lost and f"the hand {fingers.lost}; give --release")
     edge = _fit_edge(track.times, fingers.aperture, fingers.known, end, fingers.limit, closing=False)
     if not isinstance(edge, str) and edge.time <= grasp:
         edge = "is not after the grasp"
@@ -157,49 +146,14 @@ def _release_after(track: HandTrack, grasp: float) -> Events:
 
 def _from_objects(track: HandTrack) -> Events:
     """Return the events of the object that moves farthest: the hand holds it from its first to its last movement."""
-    moved = _movement(track)
+    moved = movement_of_held(track)
     if isinstance(moved, str):
         return _none(moved)
     if moved.grasp is None:
         return _none(moved.reason)
+    if moved.lost:
+        return _none(f"{moved.lost}; give --release")
     return Events(moved.grasp, moved.release, "object", moved.uncertainty)
-
-
-def _movement(track: HandTrack) -> _Movement | str:
-    """Return first and last movement of the object that moves farthest, or the words of what is wrong."""
-    best: tuple[float, str, Floats] | None = None
-    for name, positions in track.objects.items():
-        if np.isfinite(positions).any():
-            filled = smooth(track.times, fill_gaps(track.times, positions), 0.04)
-            travel = float(np.linalg.norm(filled - filled[0], axis=1).max())
-            if best is None or travel > best[0]:
-                best = (travel, name, filled)
-    if best is None:
-        return "no tracked object is seen; give --grasp"
-    if best[0] < MOVED:
-        return (
-            f"the object {best[1]!r} moves by only {1000 * best[0]:.2g} mm; give --grasp, or the length of a unit in "
-            "meters (--unit)"
-        )
-    _, name, filled = best
-    noise = max(noise_of(track.objects[name][:, axis]) for axis in range(3))
-    reach = max(0.004, 4 * noise)
-    seen = track.times[np.isfinite(track.objects[name]).all(axis=1)]
-    from_start = np.linalg.norm(filled - filled[0], axis=1) > reach
-    from_end = np.linalg.norm(filled - filled[-1], axis=1) > reach
-    # Where the distance crosses: the first frame is never far from itself.
-    leaves = int(np.argmax(from_start))
-    arrives = len(filled) - 1 - int(np.argmax(from_end[::-1]))
-    # An object that jumps from one frame to the next arrives one frame before it leaves.
-    start, end = sorted((leaves, arrives))
-    speed = float(np.linalg.norm(np.gradient(filled, track.times, axis=0), axis=1)[start : end + 1].max())
-    uncertainty = reach / max(speed, MOVING_SPEED)
-    first, last = float(track.times[start]), float(track.times[end])
-    release = last if seen[-1] - last >= REST_TIME else None
-    if first - seen[0] < REST_TIME:
-        reason = f"the object {name!r} moves from the first frames on; give --grasp"
-        return _Movement(None, release, uncertainty, reason)
-    return _Movement(first, release, uncertainty, "")
 
 
 def _from_aperture(track: HandTrack, release: float | None) -> Events:
@@ -210,18 +164,25 @@ def _from_aperture(track: HandTrack, release: float | None) -> Events:
     times, aperture, known, limit = track.times, fingers.aperture, fingers.known, fingers.limit
     complete = [(start, end) for start, end in fingers.closed if start > 0]
     if not complete:
+        if fingers.lost and not fingers.closed:
+            return _none(
+                f"the hand {fingers.lost}, and closes for less than {CLOSED_TIME} s before; give --grasp and "
+                "--release"
+            )
         state = "is closed from the first frame on" if fingers.closed else "never closes"
         return _none(f"the hand {state}; give --grasp")
     # A given release selects the last grasp before it; if there is none, the first grasp is the one to compare with.
     before = [each for each in complete if release is not None and times[each[0]] < release]
     chosen = _farthest(track, complete) if release is None else before[-1] if before else complete[0]
     if chosen is None:
-        listed = ", ".join(f"{times[start]:.2f} to {times[end]:.2f} s" for start, end in complete[:8])
+        listed = ", ".join(_times_of(track, fingers, interval) for interval in complete[:8])
         return _none(f"the hand closes several times: {listed}; give --grasp or --release")
     start, end = chosen
     grasp = _fit_edge(times, aperture, known, start, limit, closing=True)
     if isinstance(grasp, str):
         return _none(f"the closing at {times[start]:.2f} s {grasp}; give --grasp")
+    if release is None and end == len(times) - 1 and fingers.lost:
+        return _none(f"the hand {fingers.lost}; give --release")
     if release is not None or end == len(times) - 1:
         return Events(grasp.time, None, "aperture", grasp.uncertainty)
     opening = _fit_edge(times, aperture, known, end, limit, closing=False)
@@ -232,8 +193,19 @@ def _from_aperture(track: HandTrack, release: float | None) -> Events:
     return Events(grasp.time, opening.time, "aperture", max(grasp.uncertainty, opening.uncertainty))
 
 
+def _times_of(track: HandTrack, fingers: _Fingers, interval: tuple[int, int]) -> str:
+    """Return a text with the times at which the hand is closed: fitted, or of the thresholds where none fits."""
+    times, (start, end) = track.times, interval
+    closing = _fit_edge(times, fingers.aperture, fingers.known, start, fingers.limit, closing=True)
+    first = times[start] if isinstance(closing, str) else closing.time
+    if end == len(times) - 1:
+        return f"from {first:.2f} s on"
+    opening = _fit_edge(times, fingers.aperture, fingers.known, end, fingers.limit, closing=False)
+    return f"{first:.2f} to {times[end] if isinstance(opening, str) else opening.time:.2f} s"
+
+
 def _fingers(track: HandTrack) -> _Fingers | str:
-    """Return the aperture and when the hand is closed, or the words of what is wrong."""
+    """Return the aperture and when the hand is closed, or an error message."""
     if not track.has_fingers:
         return "the recording has no thumb and index finger, and no object that moves"
     times, aperture = track.times, track.aperture
@@ -252,11 +224,13 @@ def _fingers(track: HandTrack) -> _Fingers | str:
         unit = "palms" if track.frame == "image" else "m"
         return f"thumb and index finger hardly move apart ({contrast:.3f} {unit})"
     visible = min(contrast / FULL_CONTRAST, 1.0) if track.frame == "image" else 1.0
-    closed = _closed_intervals(times, (filled - low) / contrast)
-    return _Fingers(aperture, known, MAX_UNCERTAINTY * visible**2, closed)
+    closed = _closed_intervals(times, (filled - low) / contrast, known)
+    hidden_from = unseen_from(track, times[known])
+    lost = "" if hidden_from is None else f"is not seen from {hidden_from:.2f} s on"
+    return _Fingers(aperture, known, MAX_UNCERTAINTY * visible**2, closed, lost)
 
 
-def _closed_intervals(times: Floats, level: Floats) -> list[tuple[int, int]]:
+def _closed_intervals(times: Floats, level: Floats, known: Flags) -> list[tuple[int, int]]:
     """Return first and last frame of each period in which the hand is closed, of a level in [0, 1]."""
     states = np.zeros(len(level), dtype=bool)
     state = bool(level[0] < (LOW + HIGH) / 2)
@@ -270,7 +244,17 @@ def _closed_intervals(times: Floats, level: Floats) -> list[tuple[int, int]]:
             merged[-1] = (merged[-1][0], end)
         else:
             merged.append((start, end))
-    return [(start, end) for start, end in merged if times[end] - times[start] >= CLOSED_TIME]
+    return [
+        (start, end)
+        for start, end in merged
+        if _seen_time(times[start : end + 1][known[start : end + 1]]) >= CLOSED_TIME
+    ]
+
+
+def _seen_time(seen: Floats) -> float:
+    """Return how long a hand is seen, of the times at which it is; short gaps count as seen."""
+    steps = np.diff(seen)
+    return float(steps[steps <= MAX_UNSEEN].sum())
 
 
 def _farthest(track: HandTrack, intervals: list[tuple[int, int]]) -> tuple[int, int] | None:
@@ -285,7 +269,7 @@ def _farthest(track: HandTrack, intervals: list[tuple[int, int]]) -> tuple[int, 
 
 
 def _fit_edge(
-    times: Floats, aperture: Floats, known: np.ndarray, crossing: int, limit: float, *, closing: bool
+    times: Floats, aperture: Floats, known: Flags, crossing: int, limit: float, *, closing: bool
 ) -> _Edge | str:
     """Return the end of a closing, or the start of an opening, near a crossing of the thresholds.
 
@@ -293,7 +277,7 @@ def _fit_edge(
     least squares, with the usual duration of such movements as prior.
 
     Returns:
-        The time and its standard deviation, or the words of what is wrong.
+        The time and its standard deviation, or an error message.
     """
     center = times[crossing]
     near = known & (np.abs(times - center) <= RAMP_WINDOW)

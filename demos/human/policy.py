@@ -60,7 +60,7 @@ class Attempt:
         index: Index in the path.
         waited: Steps that the phase has waited.
         keep: Fraction of the person's deviation that was asked for.
-        kept: Fraction that remains after all limits, by segment.
+        kept: Fraction that remains after all limits, of each segment that the recording shows.
         steps: Steps of the second segment.
         failure: Reason of a failure; empty if there is none yet.
         distance: Distance from the person's path, meters.
@@ -100,7 +100,7 @@ class HumanPolicy:
             straight: a control that needs no person.
 
     Raises:
-        ValueError: The task is unknown.
+        ValueError: The task is unknown, or consists of the approach, which the recording does not show.
     """
 
     def __init__(self, env: Env, motion: HandMotion, keep: float | None = None) -> None:
@@ -111,6 +111,11 @@ class HumanPolicy:
                 f"recordings cannot be adapted to the task {task!r}; expected one of {', '.join(SCENES)}"
             )
         self.scene = SCENES[task]
+        if self.scene.kind == "reach" and len(motion.approach) < 2:
+            raise ValueError(
+                f"the recording does not show the approach, which is all of the task {task!r}; expected a hand in "
+                "view before the grasp: record again, or give a later grasp (--grasp)"
+            )
         self.motion = motion
         self.keep = keep
         self.attempt = Attempt()
@@ -160,7 +165,8 @@ class HumanPolicy:
             segments.append(self._second(features, features["object/position"]))
         available = self._available - self.scene.overhead
         attempt.keep, steps = fit_to_time(segments, available, self.keep, self.motion.speed)
-        attempt.kept = [segment.kept(attempt.keep) for segment in segments]
+        # A straight line that replaces an unseen approach has no kept deviation.
+        attempt.kept = [segment.kept(attempt.keep) for segment in segments if segment.person_steps > 1]
         attempt.steps = steps[-1]
         attempt.begin("approach", segments[0].timed(attempt.keep, steps[0]), segments[0].line + segments[0].deviation)
         return attempt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -13,8 +13,9 @@ import numpy.typing as npt
 import PIL.Image
 from PIL import ImageOps, UnidentifiedImageError
 
+from demos.human.followed_hand import Detection, follow_hand
 from demos.human.hand_model import model_path
-from demos.human.track import MAX_FRAMES, POINTS, Floats, Hand, HandTrack, make_track
+from demos.human.track import HANDS, MAX_FRAMES, POINTS, Hand, HandTrack, make_track
 
 if TYPE_CHECKING:
     import av
@@ -48,7 +49,7 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; expected a video")
+        raise FileNotFoundError(f"there is no file {path}; expected a video: give the path of one")
     try:
         # A file name that looks like an address must not be opened as one.
         with path.open("rb") as file, av.open(file, "r") as container:
@@ -61,7 +62,10 @@ def frames_of(path: str | Path) -> Iterator[VideoFrame]:
                     raise ValueError(f"{path}: frame {number} has no time")
                 yield VideoFrame(float(frame.time), _upright(frame))
     except av.FFmpegError as error:
-        raise ValueError(f"{path}: no video that can be read: {error}") from None
+        raise ValueError(
+            f"{path}: the video cannot be read ({error.strerror}); expected a file such as MP4: copy it again, or "
+            "convert it"
+        ) from None
 
 
 def _upright(frame: av.VideoFrame) -> Image:
@@ -153,24 +157,19 @@ class HandDetector:
         """Close the detector."""
         self._landmarker.close()
 
-    def find(self, frame: VideoFrame) -> dict[Hand, tuple[float, Floats]]:
-        """Return the hands in a frame, which must be later than the one before.
-
-        Returns:
-            For each hand its score, and its points in pixels, shape (21, 3).
-        """
+    def find(self, frame: VideoFrame) -> list[Detection]:
+        """Return the hands in a frame, which must be later than the one before."""
         height, width, _ = frame.image.shape
         image = self._mediapipe.Image(
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame.image)
         )
         result = self._landmarker.detect_for_video(image, round(1000 * frame.time))
-        found: dict[Hand, tuple[float, Floats]] = {}
+        found = []
         for landmarks, labels in zip(result.hand_landmarks, result.handedness, strict=True):
             hand: Hand = "left" if labels[0].category_name.lower() == "left" else "right"
-            score = float(labels[0].score)
-            if hand not in found or score > found[hand][0]:
-                points = np.array([[point.x * width, point.y * height, point.z * width] for point in landmarks])
-                found[hand] = (min(max(score, 0.01), 1.0), points)
+            score = min(max(float(labels[0].score), 0.01), 1.0)
+            points = np.array([[point.x * width, point.y * height, point.z * width] for point in landmarks])
+            found.append(Detection(hand, score, points))
         return found
 
 
@@ -185,17 +184,18 @@ def track_video(
 
     Args:
         frames: Frames with increasing times.
-        hand: The hand that the video shows, if it shows only one: the detector's labels then do not matter.
+        hand: The hand to track; None for all that are labeled. If the video shows only one hand, the labels of the
+            detector then do not matter; see :func:`demos.human.followed_hand.follow_hand`.
         model: File of the model.
         source: Description of the video.
 
     Raises:
         FileNotFoundError: There is no model.
         ModuleNotFoundError: MediaPipe is not installed.
-        ValueError: No hand is found.
+        ValueError: No hand is found, or not the given one.
     """
     times: list[float] = []
-    found: list[dict[Hand, tuple[float, Floats]]] = []
+    found: list[list[Detection]] = []
     size = (1, 1)
     remaining = iter(frames)
     # A file that is no video fails before the model is loaded.
@@ -204,25 +204,59 @@ def track_video(
         for frame in chain([] if first is None else [first], remaining):
             if times and round(1000 * frame.time) <= round(1000 * times[-1]):
                 continue
-            hands = detector.find(frame)
-            if hand is not None and hands:
-                hands = {hand: max(hands.values(), key=lambda scored: scored[0])}
             times.append(frame.time)
-            found.append(hands)
+            found.append(detector.find(frame))
             size = (frame.image.shape[1], frame.image.shape[0])
+    return tracks_of(times, found, size, hand=hand, source=source)
+
+
+def tracks_of(
+    times: Sequence[float],
+    found: Sequence[Sequence[Detection]],
+    size: tuple[int, int],
+    *,
+    hand: Hand | None = None,
+    source: str = "video",
+) -> list[HandTrack]:
+    """Return the tracks of the hands that a detector found in a video.
+
+    Args:
+        times: Increasing times of the frames, seconds.
+        found: Detections in each frame.
+        size: Width and height of the frames, pixels.
+        hand: The hand to track; None for all that are labeled.
+        source: Description of the video.
+
+    Raises:
+        ValueError: No hand is found, or not the given one.
+    """
     result = []
-    sides: tuple[Hand, ...] = ("left", "right")
-    for side in sides:
-        if any(side in hands for hands in found):
+    for side in HANDS if hand is None else (hand,):
+        labeled = [_most_certain(hands, side) for hands in found]
+        detections = labeled if hand is None else follow_hand(times, found, hand)
+        if any(detection is not None for detection in detections):
             points = np.full((len(times), POINTS, 3), np.nan)
             certain = np.zeros(len(times))
-            for index, hands in enumerate(found):
-                if side in hands:
-                    certain[index], points[index] = hands[side]
+            for index, detection in enumerate(detections):
+                if detection is not None:
+                    certain[index], points[index] = detection.score, detection.points
             source_note = f"{source}, found by MediaPipe"
             result.append(
                 make_track(times, points, "image", side, confidence=certain, image_size=size, source=source_note)
             )
+    if not result and any(found):
+        raise ValueError(
+            f"no {hand} hand is detected in {len(times)} frames of {source}; expected one in view: record again, or "
+            "omit --hand"
+        )
     if not result:
-        raise ValueError(f"no hand is detected in {len(times)} frames of {source}")
+        raise ValueError(
+            f"no hand is detected in {len(times)} frames of {source}; expected a hand in view: record again"
+        )
     return result
+
+
+def _most_certain(found: Sequence[Detection], hand: Hand) -> Detection | None:
+    """Return the detection of a hand with the highest score; None if there is none."""
+    labeled = [detection for detection in found if detection.hand == hand]
+    return max(labeled, key=lambda detection: detection.score) if labeled else None

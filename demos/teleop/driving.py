@@ -109,7 +109,7 @@ class Driving:
             (the page sends nothing), or ``asks`` (the policy asks the person to take over); None while it moves.
         attempt: Present attempt.
         info: Last info of the environment.
-        rate: Steps per second, a moving average; 0 while the robot stands still.
+        rate: Steps per second, from a moving average of the time between steps; 0 while the robot stands still.
         work: Time of the last step with its images, seconds.
     """
 
@@ -143,6 +143,7 @@ class Driving:
         self._next = 0.0
         self._stepped: float | None = None
         self._begun: float | None = None
+        self._interval = 0.0
         self.rate = 0.0
         self.hold = "motion"
         self._forget_memory()
@@ -234,10 +235,11 @@ class Driving:
                 self._handle(command)
         self.hold = None
         if self._stepped is not None:
-            rate = 1.0 / max(now - self._stepped, 1e-3)
-            self.rate += (rate - self.rate) * (0.1 if self.rate else 1.0)
+            # The mean of rates would exceed the rate of steps that are alternately late and early.
+            self._interval += (now - self._stepped - self._interval) * (0.1 if self.rate else 1.0)
+            self.rate = 1.0 / max(self._interval, 1e-3)
         self._stepped = now
-        # A late step does not make the following ones hurry.
+        # A step after a late one comes earlier, to keep the rate; at most one late step is compensated.
         self._next = max(self._next + self._period, now)
 
     def _reason(self, observation: Observation) -> str | None:

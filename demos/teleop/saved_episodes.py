@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -24,16 +23,14 @@ from demos.datasets.episode import INTERVENTION, Episode
 from demos.datasets.loading import dataset_folder, datasets_root, holds_dataset, load
 from demos.datasets.metadata import HISTORY, PLAN, plan_of
 from demos.datasets.reading import episodes_of
-from demos.datasets.tree import tree_leaves
-from demos.datasets.writing import DatasetWriter, check_replaceable, publish, stored_parts
+from demos.datasets.writing import DatasetWriter, check_replaceable, episode_bytes, publish
+from demos.runtime.disk_space import require_space
 from demos.runtime.types import Env, JsonObject
 
 DROPPED = "lam_envs_dropped"
 """Name in the metadata of the number of episodes that were not kept."""
 ASKED_STEPS, ASKED = "lam_envs_asked_steps", "lam_envs_asked"
 """Names in the metadata of the number of steps at which the policy asked the person, and of these steps by seed."""
-SPARE_BYTES = 2**24
-"""Free space beyond the size of the data that a change needs: for metadata, and for other programs meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +226,7 @@ class SavedEpisodes:
                 os.replace(self.folder, self._partial / "removed")
             else:
                 size = (self.folder / DATA_FILE).stat().st_size if kept else 0
-                with self._checking_space(size + (0 if added is None else _bytes_of(added))):
+                with self._checking_space(size + (0 if added is None else episode_bytes(added))):
                     self._write_data(kept, summaries, added)
             self.summaries = summaries
         finally:
@@ -253,7 +250,7 @@ class SavedEpisodes:
     def _back_up(self, number: int, episode: Episode) -> Path:
         """Copy an episode as it is stored to a file: to encode its images a second time would change them."""
         path = self._removed / f"{len(self._backups)}.hdf5"
-        with self._checking_space(_bytes_of(episode)):
+        with self._checking_space(episode_bytes(episode)):
             self._removed.mkdir(exist_ok=True)
             with open_data(self.folder / DATA_FILE) as origin, h5py.File(path, "w") as file:
                 origin.copy(f"episode_{number}", file, name="episode_0")
@@ -266,13 +263,7 @@ class SavedEpisodes:
         Raises:
             OSError: There is not enough space, or h5py fails.
         """
-        needed, free = size + SPARE_BYTES, shutil.disk_usage(self._partial.parent).free
-        if free < needed:
-            raise OSError(
-                errno.ENOSPC,
-                f"not enough space to save {self.id}: it needs {needed / 1e6:.1f} MB in {self._partial.parent}, and "
-                f"{free / 1e6:.1f} MB are free; free some space, and try again",
-            )
+        require_space(self._partial.parent, size, self.id)
         try:
             yield
         except RuntimeError as error:
@@ -292,11 +283,6 @@ class SavedEpisodes:
             DROPPED: self._dropped,
             **({ASKED_STEPS: sum(map(len, asked.values())), ASKED: asked} if asked else {}),
         }
-
-
-def _bytes_of(episode: Episode) -> int:
-    """Return the size of an episode in a file, without compression."""
-    return sum(np.asarray(values).nbytes for _, values in tree_leaves(stored_parts(episode)[1]))
 
 
 def _asked_of(dataset: minari.MinariDataset) -> dict[str, list[int]]:

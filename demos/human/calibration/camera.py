@@ -92,8 +92,13 @@ def load_camera(path: str | Path) -> Camera:
         ValueError: The file is damaged.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no camera file {path}; expected the JSON file of a camera: write it with "
+            "python -m demos human calibrate"
+        )
     if path.stat().st_size > 100_000:
-        raise ValueError(f"{path}: too large for a camera")
+        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; expected at most 100,000 for a camera")
     try:
         content: Any = json.loads(path.read_text())
         if content["format"] != FORMAT:
@@ -105,7 +110,11 @@ def load_camera(path: str | Path) -> Camera:
             (int(width), int(height)),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{path}: no camera: {error}") from None
+        problem = f"lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path} is not the file of a camera ({problem}); expected the file that python -m demos human calibrate "
+            "writes"
+        ) from None
 
 
 def calibrate_rectangle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ MIN_SMOOTHNESS = 0.55
 """Least correlation of successive velocities of a hand; of 100 random walks the highest had 0.50."""
 MAX_HIDDEN = 0.5
 """Longest gap in the track of the hand between grasp and release, seconds: the path is a straight line there."""
+MIN_APPROACH = 0.25
+"""Shortest approach that is imitated, seconds: with less, most of the reach is not seen."""
 MIN_TRAVEL = 0.02
 """Smallest movement of a hand, and before the grasp of an approach, meters."""
 GRIP_HEIGHT = 0.02
@@ -41,6 +44,8 @@ PALM_SMOOTHING = 0.15
 @dataclass(frozen=True)
 class HandMotion:
     """Path of a grip over a table, from the start of the approach to the end of the retreat.
+
+    The recording does not show the approach if the grasp is its first sample.
 
     Attributes:
         points: Positions at ``RATE``, meters, z up, shape (N, 3).
@@ -135,6 +140,9 @@ def make_motion(
 ) -> HandMotion:
     """Return the motion of a recording in the frame of the table.
 
+    The motion begins and ends where the hand is seen: it leaves out what is before a long gap in the approach, or
+    after one in the retreat. Its source then names the part that is imitated.
+
     Args:
         track: The recording.
         events: Its grasp and release.
@@ -155,10 +163,11 @@ def make_motion(
         )
     if events.grasp is None:
         raise ValueError(f"no grasp found: {events.reason}")
-    _check_visible(track, events.grasp, events.release)
+    seen = _seen_times(track)
+    _check_visible(track, seen, events.grasp, events.release)
     start = max(events.grasp - LONGEST_APPROACH, float(track.times[0]))
-    last = float(track.times[-1])
-    end = last if events.release is None else min(events.release + LONGEST_RETREAT, last)
+    last = float(seen[-1])
+    end = last if events.release is None else max(min(events.release + LONGEST_RETREAT, last), events.release)
     if track.frame == "image":
         path = _path_in_images(track, events, _camera_of(track, camera), grip_height)
     else:
@@ -170,6 +179,7 @@ def make_motion(
                 f"the {track.hand} hand moves by only {1000 * travel:.2g} mm; choose the other hand (--hand), or "
                 "give the length of a unit in meters (--unit)"
             )
+    start, end, note = _without_hidden(track, seen, events.grasp, events.release, start, end)
     smoothness = smoothness_of(track, start, end if events.release is None else events.release)
     if smoothness < MIN_SMOOTHNESS:
         raise ValueError(
@@ -191,8 +201,16 @@ def make_motion(
     if events.release is not None:
         release = min(max(round((events.release - start) * RATE), grasp + 1), len(points) - 1)
     return HandMotion(
-        points, grasp, release, smoothness, f"{track.source}; {track.hand} hand, events: {events.method}"
+        points, grasp, release, smoothness, f"{track.source}; {track.hand} hand, events: {events.method}{note}"
     )
+
+
+def _seen_times(track: HandTrack) -> Floats:
+    """Return the times at which the grip is seen, and in images the palm, which gives its depth."""
+    known = np.isfinite(track.pinch).all(axis=1)
+    if track.frame == "image":
+        known &= np.isfinite(track.palm_size)
+    return np.asarray(track.times[known])
 
 
 def _check_calibration(track: HandTrack, camera: Camera | None, frame: npt.ArrayLike | None) -> None:
@@ -213,21 +231,47 @@ def _check_calibration(track: HandTrack, camera: Camera | None, frame: npt.Array
         )
 
 
-def _check_visible(track: HandTrack, grasp: float, release: float | None) -> None:
+def _longest_gap(track: HandTrack) -> float:
+    """Return the longest gap that is filled, seconds."""
+    return max(MAX_HIDDEN, GAP / track.rate)
+
+
+def _without_hidden(
+    track: HandTrack, seen: Floats, grasp: float, release: float | None, start: float, end: float
+) -> tuple[float, float, str]:
+    """Return start and end of the motion without what is beyond a long gap, and a note about it for the source."""
+    first, last = start, end
+    edges = np.concatenate((track.times[:1], seen))
+    for before, after in pairwise(edges.tolist()):
+        if after - before > _longest_gap(track):
+            if before < grasp:
+                first = max(first, min(after, grasp))
+            elif release is not None and after > release:
+                last = min(last, max(before, release))
+    if grasp - first < MIN_APPROACH:
+        return grasp, last, ", without an approach"
+    if (first, last) == (start, end):
+        return start, end, ""
+    return first, last, f", imitated from {first:.2f} to {last:.2f} s, where the hand is seen"
+
+
+def _check_visible(track: HandTrack, seen: Floats, grasp: float, release: float | None) -> None:
     """Check that the hand is not hidden for long between grasp and release.
 
     Raises:
-        ValueError: The hand is hidden for longer than :data:`MAX_HIDDEN`.
+        ValueError: The hand is hidden for longer than :data:`MAX_HIDDEN`, or not seen after the grasp.
     """
-    known = np.isfinite(track.pinch).all(axis=1)
-    if track.frame == "image":
-        known &= np.isfinite(track.palm_size)
+    if not len(seen) or seen[-1] <= grasp:
+        raise ValueError(
+            f"the hand is not seen after the grasp at {grasp:.2f} s; expected the whole hand in view: record again, "
+            "or give an earlier grasp (--grasp)"
+        )
     # A hand that holds on may leave the view at the end.
     last = track.times[:0] if release is None else track.times[-1:]
-    edges = np.concatenate((track.times[:1], track.times[known], last))
+    edges = np.concatenate((track.times[:1], seen, last))
     starts = np.maximum(edges[:-1], grasp)
     ends = edges[1:] if release is None else np.minimum(edges[1:], release)
-    long = ends - starts > max(MAX_HIDDEN, GAP / track.rate)
+    long = ends - starts > _longest_gap(track)
     if long.any():
         hidden = np.stack([edges[:-1], edges[1:]], axis=1)[long]
         listed = ", ".join(f"{before:.2f} to {after:.2f} s" for before, after in hidden[:8])

@@ -61,6 +61,11 @@ def reader_of(recording: Recording) -> Reader:
             return reader
     if recording.head[:2] in PICKLE_HEADS:
         recording.fail("", "a pickle, which could run any code; export it as NPZ")
+    problem = recording.archive_problem
+    if problem:
+        recording.fail(
+            "", f"the ZIP archive is damaged ({problem}); expected a complete file: copy or export it again"
+        )
     known = ", ".join(reader.name for reader in READERS)
     raise RecordingError(recording.path, "", f"an unknown format; expected one of: {known}")
 

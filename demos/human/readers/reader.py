@@ -94,7 +94,7 @@ class ReadOptions:
         return np.asarray(np.arange(count) / (self.fps or fps or DEFAULT_FPS))
 
     def rate_note(self, fps: float | None = None) -> str:
-        """Return the words about the rate for the description of the source."""
+        """Return a note about the rate for the description of the source."""
         return "" if self.fps or fps else f", {DEFAULT_FPS:g} frames per second assumed"
 
 
@@ -217,6 +217,17 @@ class Recording:
             return []
         return [name[:-4] for name in names[:1000] if name.endswith(".npy")]
 
+    @cached_property
+    def archive_problem(self) -> str:
+        """Error message of a damaged ZIP file, such as an NPZ file; empty if it opens, and for other files."""
+        if self.head[:4] != b"PK\x03\x04":
+            return ""
+        try:
+            with zipfile.ZipFile(self.path):
+                return ""
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            return str(error)
+
     def arrays(self, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Return arrays of numbers of an NPZ file.
 
@@ -239,8 +250,13 @@ class Recording:
         return result
 
 
-def parse_json(text: str, path: Path) -> Any:
+def parse_json(text: str, path: Path, place: str = "") -> Any:
     """Return the content of a JSON text.
+
+    Args:
+        text: The text.
+        path: Recording that it is from, for the error.
+        place: Name of the file in the recording, for the error.
 
     Raises:
         RecordingError: It is damaged, or nested too deep.
@@ -253,12 +269,14 @@ def parse_json(text: str, path: Path) -> Any:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise RecordingError(
-            path, f"line {error.lineno} column {error.colno}", f"not valid JSON: {error.msg}"
+            path, f"{place and f'{place}: '}line {error.lineno} column {error.colno}", f"not valid JSON: {error.msg}"
         ) from None
     except RecursionError:
-        raise RecordingError(path, "", "JSON that is nested too deep") from None
+        raise RecordingError(
+            path, place, "the JSON is nested too deeply; expected a recording of a hand: export it again"
+        ) from None
     except ValueError as error:
-        raise RecordingError(path, "", f"not valid JSON: {error}") from None
+        raise RecordingError(path, place, f"not valid JSON: {error}") from None
 
 
 def read_npy(content: bytes) -> npt.NDArray[Any]:

@@ -139,9 +139,11 @@ class ZarrStore:
     def array(self, name: str) -> Floats:
         """Return an array of one or two dimensions; missing chunks have its fill value, as zarr defines."""
         recording = self._recording
-        header = parse_json(self._read(f"{name}/.zarray").decode(), recording.path)
-        shape, chunks, dtype = header["shape"], header["chunks"], np.dtype(str(header["dtype"]))
-        compressor, separator = header.get("compressor"), header.get("dimension_separator", ".")
+        place = f"{name}/.zarray"
+        with recording.checking(place, OSError):
+            header = parse_json(self._read(place).decode(), recording.path, place)
+            shape, chunks, dtype = header["shape"], header["chunks"], np.dtype(str(header["dtype"]))
+            compressor, separator = header.get("compressor"), header.get("dimension_separator", ".")
         if (
             dtype.kind not in "biuf"
             or not 1 <= len(shape) <= 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import demos
-from benchmarks.recordings.synthetic import carry_box, front_camera, motion_capture, seen_by
+from benchmarks.recordings.synthetic import Scene, carry_box, front_camera, motion_capture, seen_by
 from demos.collection.human_demonstrator import HUMAN
 from demos.human.adaptation import SAMPLES, Segment, deviation_of, fit_to_time, turn
 from demos.human.events import Events
@@ -129,6 +129,48 @@ def test_a_carry_that_is_hidden_for_long_is_refused(view: str) -> None:
         hidden(scene.grasp + 0.1, scene.grasp + 0.75)
     with pytest.raises(ValueError, match=rf"is hidden from \d\.\d\d to {track.times[-1]:.2f} s"):
         hidden(scene.release - 0.6, 99.0)
+
+
+def hidden(start: float, end: float, *, holds: bool = False) -> tuple[HandMotion, Scene]:
+    """Return the motion of a recording whose hand is hidden between two times relative to the grasp."""
+    scene = carry_box(np.random.default_rng(5))
+    track = motion_capture(scene)
+    points = track.points.copy()
+    points[(track.times > scene.grasp + start) & (track.times < scene.grasp + end)] = np.nan
+    shown = make_track(track.times, points, "world", "right", up=track.up)
+    return make_motion(shown, Events(scene.grasp, None if holds else scene.release, "given")), scene
+
+
+def test_an_approach_that_the_recording_lacks_is_not_imitated() -> None:
+    for start, end in ((-0.65, -0.1), (-9.0, -0.1), (-9.0, 0.1)):
+        motion, _ = hidden(start, end)
+        assert len(motion.approach) == 1
+        assert motion.source.endswith("without an approach")
+    env = gym.make("LamPickPlace-v0")
+    policy = HumanPolicy(env, motion)
+    policy.predict(env.reset(seed=0)[0])
+    # The share of the carry alone.
+    assert len(policy.attempt.kept) == 1
+    env.close()
+    reach = gym.make("LamReach-v0")
+    with pytest.raises(ValueError, match="does not show the approach, which is all of the task 'reach'"):
+        HumanPolicy(reach, motion)
+    reach.close()
+
+
+def test_a_motion_is_the_part_in_which_the_hand_is_seen() -> None:
+    motion, _ = hidden(-1.0, -0.4)
+    assert 0.35 <= (len(motion.approach) - 1) / 20 <= 0.45
+    assert "imitated from" in motion.source
+    # Nothing stands still where nothing is seen: not in the retreat, and not while the hand holds on.
+    _, scene = hidden(98.0, 99.0)
+    carry = scene.release - scene.grasp
+    left, _ = hidden(carry + 0.2, 99.0)
+    assert (len(left.retreat) - 1) / 20 == pytest.approx(0.2, abs=0.05)
+    held, _ = hidden(carry - 0.2, 99.0, holds=True)
+    assert (len(held.carry) - 1) / 20 == pytest.approx(carry - 0.2, abs=0.05)
+    with pytest.raises(ValueError, match=r"the hand is not seen after the grasp at \d\.\d\d s"):
+        hidden(-0.3, 99.0)
 
 
 def test_a_motion_that_is_too_long_names_its_limit_and_the_release() -> None:

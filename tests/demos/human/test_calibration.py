@@ -69,8 +69,15 @@ def test_a_camera_file_is_checked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_camera(path).pose, camera.pose)
     for damage in ('"pose": [[1', '"image_size": 3', "nothing"):
         path.write_text(damage)
-        with pytest.raises(ValueError, match="no camera"):
+        with pytest.raises(ValueError, match="is not the file of a camera"):
             load_camera(path)
+    path.write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"camera\.json is not the file of a camera \(lacks 'format'\); expected the file that"
+    ):
+        load_camera(path)
+    with pytest.raises(FileNotFoundError, match=r"there is no camera file .*none\.json; .*demos human calibrate"):
+        load_camera(tmp_path / "none.json")
 
 
 def draw_board(camera: Camera) -> np.ndarray[Any, Any]:

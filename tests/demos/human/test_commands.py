@@ -58,6 +58,51 @@ def test_a_recording_in_images_becomes_demonstrations(tmp_path: Path) -> None:
     assert re.search(r"kept \d+% of the person's deviation", adapted.output)
 
 
+def test_three_points_of_the_table_give_its_frame(tmp_path: Path) -> None:
+    scene = carry_box(np.random.default_rng(5))
+    # In the recording the table stands upright, beside the origin.
+    turn, shift = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]), np.array([0.5, 1.0, -2.0])
+    track = make_track(scene.times, scene.points @ turn.T + shift, "world", "right")
+    hand = save_track(track, tmp_path / "hand.npz")
+    corners = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.1, 0.2, 0.0]]) @ turn.T + shift
+    table = " ".join(",".join(f"{number:.6f}" for number in corner) for corner in corners)
+    adapted = run("adapt", hand, "LamPickPlace-v0", "--table", table, "--episodes", "1", "--root", tmp_path,
+                  "--save-motion", tmp_path / "motion.json")  # fmt: skip
+    assert adapted.exit_code == 0, adapted.output
+    assert "1 of 1 attempts succeeded (100.0%)" in adapted.output
+    motion = read_motion(str(tmp_path / "motion.json"))
+    assert motion.release is not None
+    np.testing.assert_allclose(motion.points[motion.grasp], scene.start, atol=0.01)
+    np.testing.assert_allclose(motion.points[motion.release], scene.end, atol=0.01)
+
+
+def test_a_field_of_view_gives_the_focal_length_that_the_corners_do_not(tmp_path: Path) -> None:
+    above = look_at(np.array([0.0, 0.0, 0.8]), np.zeros(3))
+    given = ["--corners", " ".join(f"{x:.2f},{y:.2f}" for x, y in above.project(CORNERS)), "--size", "0.297x0.21"]
+    given += ["--image-size", "1280x720", "--out", str(tmp_path / "camera.json")]
+    refused = run("calibrate", *given)
+    assert refused.exit_code == 2
+    assert "--field-of-view in degrees" in refused.stderr
+    degrees = 2 * np.degrees(np.arctan(640 / 1000))
+    made = run("calibrate", *given, "--field-of-view", f"{degrees:.4f}")
+    assert made.exit_code == 0, made.output
+    assert "focal length 1000 pixels; camera 0.80 m above the table" in made.output
+    np.testing.assert_allclose(load_camera(tmp_path / "camera.json").pose, above.pose, atol=0.01)
+
+
+def test_a_recording_without_an_approach_reports_that_none_is_imitated(tmp_path: Path) -> None:
+    scene = carry_box(np.random.default_rng(5))
+    track = motion_capture(scene)
+    seen = (track.times >= scene.grasp - 0.1).astype(np.float64)
+    hidden = make_track(track.times, track.points, "world", "right", confidence=seen, up=track.up)
+    hand = save_track(hidden, tmp_path / "hand.npz")
+    adapted = run(
+        "adapt", hand, "LamPickPlace-v0", "--grasp", str(scene.grasp), "--episodes", "1", "--root", tmp_path
+    )
+    assert adapted.exit_code == 0, adapted.output
+    assert "the recording does not show the approach: the robot moves straight to the object" in adapted.output
+
+
 @pytest.mark.parametrize("palm", ["absent", "one point"])
 @pytest.mark.filterwarnings("error")
 def test_images_without_a_palm_are_inspected_and_not_adapted(palm: str, tmp_path: Path) -> None:
@@ -141,6 +186,7 @@ def test_errors_are_one_clear_line(tmp_path: Path) -> None:
             ["adapt", hand, "LamPickPlace-v0", "--camera", small],
             "images of 640x480 pixels, and the recording of 1280x720",
         ),
+        (["adapt", hand, "LamPickPlace-v0", "--camera", tmp_path / "no.json"], "there is no camera file"),
         (["adapt", walk, "LamPickPlace-v0", "--grasp", "99"], "outside of the recording"),
         (["adapt", walk, "LamDrawer-v0"], "recordings cannot be adapted to the task 'drawer'"),
         (["adapt", walk, "LamPickPlace-v0", "--up", "w"], "expected x, y, z, -x, -y or -z"),

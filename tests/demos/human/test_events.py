@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def test_an_object_that_moves_from_the_first_frames_on_gives_no_grasp(begin: flo
 @pytest.mark.parametrize("speed", [0.06, 0.3])
 def test_an_object_that_never_rests_gives_neither_grasp_nor_release(speed: float) -> None:
     track, _ = wrist_and_box(6)
+    # The hand moves with it.
+    track.points[:, 0] = [0.1, 0.0, 0.1] + track.times[:, None] * [speed, 0.0, 0.0]
     moving = track.times[:, None] * [speed, 0.0, 0.0]
     rests = np.minimum(moving, moving[len(moving) // 2])
     hidden = np.where((track.times < 0.5)[:, None], np.nan, moving)
@@ -102,6 +105,88 @@ def test_an_object_that_jumps_within_one_frame_is_grasped_before_and_released_af
     assert events.grasp == pytest.approx(2.8)
     assert events.release == pytest.approx(3.0)
     assert find_events(track, grasp=2.0).release == pytest.approx(3.0)
+
+
+def test_an_object_that_leaves_the_view_gives_no_release() -> None:
+    track, scene = wrist_and_box(6)
+    later = (track.times > scene.grasp + 0.4)[:, None]
+    lost = replace(track, objects={"box": np.where(later, np.nan, track.objects["box"])})
+    for events in (find_events(lost), find_events(lost, grasp=scene.grasp)):
+        assert events.release is None
+        assert re.fullmatch(r"the object 'box' is not seen from \d\.\d\d s on; give --release", events.reason)
+    # The fingers show what the object does not.
+    fingers = find_events(replace(motion_capture(scene), objects=lost.objects))
+    assert fingers.method == "aperture"
+    assert fingers.release == pytest.approx(scene.release, abs=0.1)
+
+
+def test_an_object_that_moves_without_the_hand_gives_no_events() -> None:
+    track, scene = wrist_and_box(6)
+    still = np.repeat(track.points[:1], len(track.times), axis=0)
+    away = track.points - np.array([0.0, 1.5, 0.0])
+    beside = still - still[0, 0] + scene.start + [0.0, -0.3, 0.0]
+    # A hand beside it moves in the opposite direction.
+    mirrored = scene.start + (track.points - scene.start) * [-1.0, 1.0, 1.0]
+    for points, words in (
+        (away, r"the object 'box' moves while the hand is 1\.\d\d m away"),
+        (beside, "the object 'box' does not move together with the hand"),
+        (mirrored, "the object 'box' does not move together with the hand"),
+    ):
+        refused = find_events(replace(track, points=points))
+        assert (refused.grasp, refused.release) == (None, None)
+        assert re.fullmatch(words + r"; choose the other hand \(--hand\), or give --grasp", refused.reason)
+    unseen = track.confidence.copy()
+    unseen[track.times > scene.grasp - 0.2] = 0.0
+    hidden = make_track(track.times, track.points, "world", "right", confidence=unseen, objects=track.objects)
+    assert "the hand is not seen together with the object 'box'" in find_events(hidden).reason
+    # Markers that the hand covers are seen before and after.
+    covered = ((track.times > scene.grasp + 0.1) & (track.times < scene.release - 0.1))[:, None]
+    events = find_events(replace(track, objects={"box": np.where(covered, np.nan, track.objects["box"])}))
+    assert events.grasp == pytest.approx(scene.grasp + 0.1, abs=0.1)
+    # The object that the hand carries counts, not the one that moves farther elsewhere.
+    other = track.objects["box"][:, [1, 0, 2]] * 3 + [2.0, 0.0, 0.0]
+    carried = find_events(replace(track, objects={"cart": other, **track.objects}))
+    assert carried == find_events(track)
+    assert carried.method == "object"
+
+
+def test_a_hand_that_leaves_the_view_gives_no_release() -> None:
+    camera = front_camera()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        scene = carry_box(rng)
+        track = seen_by(camera, scene, rng, missing=0.0)
+        for after in (0.1, 0.4):
+            gone = hidden_after(track, scene.grasp + after)
+            events = find_events(gone)
+            assert (events.grasp, events.release) == (None, None)
+            last = gone.times[gone.seen][-1]
+            assert f"is not seen from {last:.2f} s on" in events.reason or "is not sharp" in events.reason
+            given = find_events(gone, grasp=scene.grasp)
+            assert given.release is None
+            assert "give --release" in given.reason
+            assert "is not closed" not in given.reason
+        # The answer of a hand that is seen to hold on.
+        held = find_events(track.cut(0.0, scene.release - 0.1))
+        assert held.release is None
+        assert held.grasp == pytest.approx(scene.grasp, abs=5 / FPS)
+
+
+def hidden_after(track: HandTrack, time: float) -> HandTrack:
+    """Return a recording in which the hand leaves the view at a time."""
+    later = track.times > time
+    points, confidence = track.points.copy(), track.confidence.copy()
+    points[later], confidence[later] = np.nan, 0.0
+    return replace(track, points=points, confidence=confidence)
+
+
+def test_several_grasps_are_listed_with_the_times_of_the_events() -> None:
+    scene = carry_box(np.random.default_rng(7))
+    reason = find_events(twice(motion_capture(scene))).reason
+    listed = [float(number) for number in re.findall(r"(\d+\.\d\d)", reason)]
+    later = float(scene.times[-1]) + 1 / FPS
+    expected = [scene.grasp, scene.release, scene.grasp + later, scene.release + later]
+    assert listed == pytest.approx(expected, abs=0.1)
 
 
 def test_what_is_not_there_is_not_invented() -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from demos.__main__ import app
-from demos.human.events import find_events
+from demos.human.events import Events, find_events
 from demos.human.motion.hand_motion import HandMotion, make_motion
 from demos.human.readers import ReadOptions, RecordingError, choose_track, read_tracks
 from demos.human.readers.markers import _up_of_body
@@ -147,10 +147,12 @@ def test_what_is_missing_names_the_option_that_helps(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"moves by only 0\.\d+ mm; .*\(--unit\)"):
         motion_in(path)
     assert len(motion_in(path, unit=1.0).points) > 40
-    write_c3d(path, {"LFIN": "LFIN", "index": "RFIN", **BOXES})
-    tracks = read_tracks(path)[1]
+    times = write_c3d(path, {"LFIN": "LFIN", "index": "RFIN", **BOXES})
+    left = choose_track(read_tracks(path)[1], "left")
+    with pytest.raises(ValueError, match=r"does not move together with the hand; choose the other hand \(--hand\)"):
+        make_motion(left, find_events(left))
     with pytest.raises(ValueError, match=r"the left hand moves by only .* choose the other hand \(--hand\)"):
-        make_motion(choose_track(tracks, "left"), find_events(tracks[0]))
+        make_motion(left, Events(*times, "given"))
 
 
 def test_the_commands_alone_make_demonstrations_of_a_lab_recording(tmp_path: Path) -> None:

@@ -87,6 +87,29 @@ def test_a_damaged_file_gives_one_line_with_its_name(name: str, kind: str, tmp_p
     assert 20 < len(message.replace(str(tmp_path), "")) < 700
 
 
+@pytest.mark.parametrize("kind", ["half", "ends early"])
+@pytest.mark.parametrize("name", ["npz", "vision_pro", "panda_log", "track_npz"])
+def test_an_archive_that_was_cut_off_is_called_damaged(name: str, kind: str, tmp_path: Path) -> None:
+    path, options = formats.WRITERS[name](tmp_path)
+    damage(path, kind)
+    with pytest.raises(RecordingError, match=r"the ZIP archive is damaged \(.+\); expected a complete file"):
+        read_tracks(path, options)
+
+
+def test_damage_of_umi_names_the_file_in_it(tmp_path: Path) -> None:
+    path, options = formats.umi(tmp_path)
+    header = path / "data" / "robot0_eef_pos" / ".zarray"
+    whole = header.read_text()
+    for text, problem in (
+        ("[1, 2", "line 1 column 6: not valid JSON"),
+        ("{}", "lacks 'shape'"),
+        (whole.replace("<f8", "<x8"), "data type"),
+    ):
+        header.write_text(text)
+        with pytest.raises(RecordingError, match=rf"data/robot0_eef_pos/\.zarray: .*{problem}"):
+            read_tracks(path, options)
+
+
 @pytest.mark.parametrize("name", ["npz", "vision_pro", "panda_log", "track_npz", "npy"])
 def test_arrays_of_objects_are_not_unpickled(name: str, tmp_path: Path) -> None:
     class Harm:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.recordings.synthetic import Scene, carry_box, hand, look_at
+from demos.__main__ import app
 from demos.human.calibration.camera import Camera
 from demos.human.events import find_events
 from demos.human.hand_model import model_path
@@ -71,6 +78,31 @@ def test_a_drawn_hand_that_stays_open_has_no_events(drawing: tuple[Camera, Rende
     events = find_events(find(drawn, still_open, 14))
     assert events.grasp is None, events
     assert "give --grasp" in events.reason
+
+
+@pytest.mark.slow  # draws 4 images, and loads MediaPipe
+def test_track_opens_no_connection(
+    drawing: tuple[Camera, RenderedHand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> NoReturn:
+        tried.append(arguments)
+        raise OSError("this test has no network")
+
+    tried: list[object] = []
+    assert model_path().is_file(), "this test needs MediaPipe's model: run make hand-model"
+    _, drawn = drawing
+    frames = islice(drawn.frames(near(carry_box(np.random.default_rng(11), FPS)), np.random.default_rng(11)), 4)
+    with imageio.get_writer(tmp_path / "hand.mp4", fps=FPS, macro_block_size=2, quality=9) as writer:
+        for frame in frames:
+            writer.append_data(frame.image)
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    arguments = ["human", "track", str(tmp_path / "hand.mp4"), "--hand", "right", "--out", str(tmp_path / "hand.npz")]
+    made = CliRunner().invoke(app, arguments)
+    assert made.exit_code == 0, made.output
+    assert "right hand in 4 of 4 frames" in made.output
+    assert tried == []
 
 
 def find(drawn: RenderedHand, scene: Scene, seed: int) -> HandTrack:

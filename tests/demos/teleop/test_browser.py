@@ -20,6 +20,25 @@ EPISODES = 10
 ID = "lam/keys-v0"
 LIMIT_MS = 50.0
 """Time of a step with two images of 240 pixels on idle cores, 99th percentile; 20 steps per second need no more."""
+LEAST_RATE = 19.5
+"""Steps per second of a robot that moves, on idle cores."""
+LEAST_TIMED = 0.95
+"""Fraction of the steps that the server sends to the page, on idle cores: it skips some if the page is late."""
+RECORD_STEPS = """
+globalThis.steps = new Map();
+let current = teleop.state;
+Object.defineProperty(teleop, "state", {
+  get: () => current,
+  set: (state) => {
+    current = state;
+    if (state.phase === "driving" && state.hz > 0) {
+      steps.set(`${state.seed} ${state.step}`, [state.work_ms, state.hz]);
+    }
+  },
+});
+1
+"""
+"""Collects, for every step that the server sends, the time of the step before and the rate, both measured there."""
 
 
 @pytest.fixture
@@ -31,24 +50,20 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_keys_solve_pick_and_place_ten_times_of_ten(tmp_path: Path, browser: Browser) -> None:
-    work: list[float] = []
     steps = 0
-    seconds = 0.0
     with program("LamPickPlace-v0", "--root", tmp_path, "--id", ID, "--episodes", EPISODES) as running:
         driver = KeyDriver(browser)
         browser.open(running.url, width=1280, height=800)
-        browser.evaluate("window.times = []; setInterval(() => times.push(teleop.state?.work_ms), 50); 1")
+        browser.evaluate(RECORD_STEPS)
         for number in range(EPISODES):
             driver.wait("s.phase === 'ready'")
             browser.press("Enter")
             driver.wait("s.phase === 'driving'")
-            begun = time.monotonic()
             assert driver.pick_and_place(), (number, driver.state())
-            seconds += time.monotonic() - begun
             steps += driver.state()["step"]
             browser.press("Enter")
             driver.wait(f"s.recorded === {number + 1}")
-        work = sorted(value for value in browser.evaluate("times") if value)
+        timed = browser.evaluate("[...steps.values()]")
         listed = browser.evaluate("teleop.episodes.map((episode) => episode.thumbnail.length)")
         requested = browser.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
         running.end()
@@ -59,13 +74,18 @@ def test_keys_solve_pick_and_place_ten_times_of_ten(tmp_path: Path, browser: Bro
     dataset = demos.load(ID, tmp_path)
     assert demos.replay(dataset).identical == EPISODES
     assert all(episode.success for episode in episodes_of(dataset))
+    work = sorted(milliseconds for milliseconds, _ in timed)
     p99 = work[int(0.99 * len(work))]
+    rate = len(timed) / sum(1 / hz for _, hz in timed)
     # Shown by pytest -s.
-    sys.stdout.write(f"{steps / seconds:.1f} steps/s, work p50 {work[len(work) // 2]} ms, p99 {p99} ms\n")
+    sys.stdout.write(
+        f"{rate:.1f} steps/s, {len(timed)} of {steps} timed, work p50 {work[len(work) // 2]} ms, p99 {p99} ms\n"
+    )
     # Other programs on the same cores make every figure of time meaningless.
     if os.getloadavg()[0] < 0.7 * (os.cpu_count() or 1):
+        assert len(timed) >= LEAST_TIMED * steps
         assert p99 < LIMIT_MS
-        assert steps / seconds > 18.0
+        assert rate > LEAST_RATE
 
 
 @pytest.mark.slow

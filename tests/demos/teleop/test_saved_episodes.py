@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,14 +26,16 @@ from demos.datasets.checksum import checksum
 from demos.datasets.episode import Episode
 from demos.datasets.reading import episodes_of
 from demos.datasets.writing import DatasetWriter
+from demos.runtime.disk_space import SPARE_BYTES
 from demos.runtime.types import Env, JsonObject
 from demos.runtime.web.messages import unpack
 from demos.teleop.inputs import Inputs
 from demos.teleop.messages import Command, Motion
-from demos.teleop.saved_episodes import SPARE_BYTES, SavedEpisodes
+from demos.teleop.saved_episodes import SavedEpisodes
 from demos.teleop.session import Session
 from demos.teleop.settings import SessionSettings
 from tests.conftest import Make
+from tests.demos.check.damage import check_here
 
 ID = "lam/driven-v0"
 STEPS = 5
@@ -115,6 +120,63 @@ def test_an_episode_that_does_not_fit_on_the_disk_stays_in_review_until_there_is
         running.join()
     (episode,) = episodes_of(demos.load(ID, tmp_path))
     assert len(episode) == STEPS
+
+
+KILLED = """
+import os
+import signal
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+
+from demos.datasets.writing import DatasetWriter
+from demos.teleop.saved_episodes import SavedEpisodes
+from tests.demos.teleop.test_saved_episodes import ID, driven, plan_of
+
+root, moment = Path(sys.argv[1]), sys.argv[2]
+replace = os.replace
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def replace_and_die(source: object, target: object) -> None:
+    replace(source, target)
+    if Path(str(target)).name == moment:
+        die()
+
+plan = plan_of("LamReach-v0")
+env = gym.make("LamReach-v0", **plan.env_kwargs)
+saved = SavedEpisodes(plan, env, ID, root)
+episode = driven(env, 1)
+os.replace = replace_and_die
+if moment == "writing":
+    DatasetWriter.finish = die
+saved.add(episode)
+"""
+"""Keeps an episode, and is killed at a moment: while it writes, or after a renaming to a name."""
+
+
+@pytest.mark.parametrize(("moment", "seeds"), [("writing", [0]), ("replaced", [0]), ("data", [0, 1])])
+def test_a_kill_while_an_episode_is_kept_leaves_all_of_it_or_nothing(
+    make: Make, tmp_path: Path, moment: str, seeds: list[int]
+) -> None:
+    env, saved = opened(make, tmp_path)
+    saved.add(driven(env, 0))
+    before = checksum(saved.dataset())
+    saved.close()
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), moment], capture_output=True, text=True, timeout=100
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    _, saved = opened(make, tmp_path)
+    assert [summary.seed for summary in saved.summaries] == seeds
+    assert (checksum(saved.dataset()) == before) == (seeds == [0])
+    assert check_here(ID, tmp_path).is_undamaged
+    saved.add(driven(env, 2))
+    saved.close()
+    assert [summary.seed for summary in saved.summaries] == [*seeds, 2]
+    assert not list((tmp_path / ".partial").glob("*/"))
 
 
 def test_an_error_of_h5py_is_an_os_error_and_changes_nothing(
