@@ -117,7 +117,7 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
         self._reward = Reward(self._task, dense=check_name("reward", reward, REWARDS) == "dense")
         self._terminates = check_bool("terminate_on_success", terminate_on_success)
         self._image_size = check_pixels("image_width", image_width), check_pixels("image_height", image_height)
-        is_deep, is_instructed = check_bool("depth", depth), check_bool("instruct", instruct)
+        use_depth, use_instruction = check_bool("depth", depth), check_bool("instruct", instruct)
         self._renderer = cast(Renderer, check_name("renderer", renderer, RENDERERS))
         self._camera = check_name("camera", camera, CAMERAS)
         self._render_size = (
@@ -134,10 +134,10 @@ class ManipulationEnv(EpisodeProperties, gym.Env[Any, Any]):
             self._control,
             parse_randomization(randomize),
             cast(Split, check_name("paraphrases", paraphrases, SPLITS)),
-            instruct=is_instructed,
+            instruct=use_instruction,
         )
-        images = ImageSettings(check_names("cameras", cameras, CAMERAS), *self._image_size, is_deep, self._renderer)
-        self._observer = Observer(self._world, obs, images, instruct=is_instructed)
+        images = ImageSettings(check_names("cameras", cameras, CAMERAS), *self._image_size, use_depth, self._renderer)
+        self._observer = Observer(self._world, obs, images, instruct=use_instruction)
         self.layout = self._observer.layout
         """Slice, unit and scale of each feature in the observed vector, by name."""
         self.observation_space = self._observer.space

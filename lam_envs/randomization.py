@@ -59,7 +59,7 @@ class Randomization:
         brightness: Factor on the light (low, high).
         light: Largest offset of each component of the light's direction, a vector of length 1.9.
         camera_position: Largest displacement of a camera along each axis, meters; half of it for the wrist camera.
-            From 0.1 on, observed images may show what is behind the side faces of the table.
+            From 0.1 on, observed images may show the background or objects behind the missing sides of the table.
         camera_target: Largest displacement of a camera's target along each axis, meters; half of it for the
             wrist camera.
         sensor_noise: Standard deviation (low, high) of the noise on measured features, as a fraction of their scale:

@@ -46,14 +46,14 @@ def refuse_stacked_images(space: Space) -> None:
     """Check that an observation has no images with a further dimension, such as the frames of a stack.
 
     Raises:
-        ValueError: It has.
+        ValueError: An image observation has more than three dimensions.
     """
     for name, part in parts_of(space).items():
         if part.dtype == np.uint8 and len(part.shape) > 3:
             raise ValueError(
-                f"observation {name or 'array'} is {brief(str(part))}: images with {len(part.shape)} dimensions are "
-                "not supported. Stack frames along the channels, or do not stack them, and set obs_horizon of an "
-                "agent that has it, such as act"
+                f"observation {name or 'array'} is {brief(str(part))}; expected images of shape (height, width, "
+                "channels) or (channels, height, width): stack frames along the channel axis, or do not stack them "
+                "and set obs_horizon (for example, of act)"
             )
 
 

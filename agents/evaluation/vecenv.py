@@ -96,7 +96,7 @@ def _without_stacks(wrappers: Wrappers, stacked: Space) -> Wrappers:
         stacked: Observation space of the environment.
 
     Raises:
-        ValueError: A VecNormalize is one for other observations.
+        ValueError: VecNormalize was trained on unstacked observations.
     """
     if not any(isinstance(wrapper, VecFrameStack) for wrapper in wrappers):
         return wrappers
@@ -104,8 +104,9 @@ def _without_stacks(wrappers: Wrappers, stacked: Space) -> Wrappers:
     for wrapper in remaining:
         if wrapper.venv.observation_space != stacked:
             raise ValueError(
-                f"the training normalized observations {wrapper.venv.observation_space} before it stacked them; "
-                f"this environment stacks them itself, to {stacked}: evaluate in one that does not"
+                f"VecNormalize was trained on observations {wrapper.venv.observation_space}, before frame stacking; "
+                f"this environment already returns stacked observations {stacked}; expected unstacked ones: evaluate "
+                "in an environment without frame stacking"
             )
     return remaining
 

@@ -66,7 +66,7 @@ def monitor(
         from agents.explain.explaining import prepare
         from agents.explain.failure.figure import write_figure
         from agents.explain.failure.fitting import fit, measure
-        from agents.explain.failure.origin import agent_of, data_of, environment_of, resolved
+        from agents.explain.failure.origin import agent_record, demonstrations_record, environment_of, resolved
         from agents.explain.references import References
         from agents.explain.trace import trace_episode
         from agents.training.stable_baselines.training import horizon_of
@@ -88,7 +88,7 @@ def monitor(
             for each in (source, *(saved_source(name, "compare with") for name in ensemble))
         )
         # Before the episodes: a policy may clamp its weights when it acts.
-        fitted_to = agent_of(known)
+        fitted_to = agent_record(known)
         found = demonstrations_of(known, environment, demonstrations, root)
         if isinstance(found, str):
             raise ValueError(found)
@@ -108,7 +108,7 @@ def monitor(
             "first_seed": seed,
             "episodes": episodes,
             "failures": sum(episode.failed for episode in first),
-            **data_of(references.data),
+            **demonstrations_record(references.data),
             "ensemble": resolved(ensemble),
         }
         environment.close()

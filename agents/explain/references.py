@@ -134,7 +134,7 @@ class References:
 
         Args:
             function: Function of the policy.
-            inputs: What the policy sees, N rows; by default all steps of the demonstrations. A memory is not used,
+            inputs: Inputs of the policy, N rows; by default all steps of the demonstrations. A memory is not used,
                 as the steps of the demonstrations have none: features of one observation are then equal in both.
         """
         # Each episode has a function of its own, of the same networks.

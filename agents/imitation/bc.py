@@ -31,7 +31,7 @@ from agents.spec import AgentSpec
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
-from agents.training.run import Run
+from agents.training.run import Run, TooFewStepsError
 from agents.training.settings import Count, CountOrZero, Layers, NotNegative, Positive
 from agents.types import Array, Env, Keywords, Memory, Observation, Space, Start, State, Tensors
 from demos.datasets.statistics import Statistics
@@ -323,7 +323,7 @@ class BehaviorCloning(PolicyAgent):
         idle_steps = self.settings.idle_steps
         steps = data.transitions(training_episodes, idle_steps)
         if len(steps) < self.settings.batch_size:
-            raise ValueError(
+            raise TooFewStepsError(
                 f"dataset {data.id} has {len(steps)} steps to learn from, fewer than a minibatch of "
                 f"{self.settings.batch_size}: collect more, or set batch_size"
             )

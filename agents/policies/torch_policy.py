@@ -172,7 +172,8 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         initial = self.initial_memory(count)
         if len(starts) not in (1, count):
             raise ValueError(
-                f"{count} observations have {len(starts)} values of episode_start; expected {count}, or one for all"
+                f"episode_start has {len(starts)} values for a batch of {count} observations; expected {count}, or 1 "
+                "for all: pass one value for each environment"
             )
         if state is None or bool(starts.all()):
             return initial
@@ -181,7 +182,8 @@ class TorchPolicy(TorchModel[BatchType], Generic[BatchType]):
         rows = {len(values) for values in state.values()}
         if rows != {count}:
             raise ValueError(
-                f"{count} observations have a memory of {', '.join(map(str, sorted(rows)))} rows; expected {count}"
+                f"the state has {', '.join(map(str, sorted(rows)))} rows for a batch of {count} observations; "
+                f"expected {count}: pass the state that predict returned for this batch"
             )
         if not bool(starts.any()):
             return state

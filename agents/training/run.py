@@ -32,6 +32,10 @@ class DivergedError(ValueError):
     """A training diverged: its loss, an output or a weight is infinite or not a number."""
 
 
+class TooFewStepsError(ValueError):
+    """The demonstrations have fewer steps to learn from than a minibatch."""
+
+
 @dataclass
 class Run:
     """Progress, periodic evaluation, log and checkpoints of one training run.

@@ -20,7 +20,7 @@ from agents.data.demonstrations import DemonstrationData, Demonstrations
 from agents.evaluation.evaluation import evaluate
 from agents.registry import make
 from agents.training.provenance import training_record
-from agents.training.run import FIRST_SEED, DivergedError, Run
+from agents.training.run import FIRST_SEED, DivergedError, Run, TooFewStepsError
 from agents.training.settings import SEARCH, settings_files
 from agents.types import Env, JsonObject
 
@@ -28,6 +28,8 @@ FIRST_TRAINING_SEED = 2**20
 """First training seed of trials; results use other seeds."""
 FIRST_EVALUATION_SEED = FIRST_SEED + 2**20
 """First seed of the evaluation of trials; nothing else is evaluated on these seeds."""
+BATCH_SIZE = "batch_size"
+"""Setting of the number of steps in a minibatch."""
 HEARTBEAT = 20
 """Seconds between heartbeats of a process that runs a trial; without three of them, another process retries it."""
 
@@ -110,6 +112,8 @@ def tune(
 ) -> TuningResult:
     """Search for the settings with the highest success rate; bad trials, and those that diverge, are pruned.
 
+    A trial whose minibatch has more steps than the demonstrations is pruned, too.
+
     Several processes may share a study. A killed trial is retried by the next process.
 
     Args:
@@ -127,7 +131,8 @@ def tune(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: There is nothing to tune, the study belongs to another training run, or every trial diverged.
+        ValueError: There is nothing to tune, the study belongs to another training run, or every trial diverged or
+            had too large a minibatch. Also if a fixed ``batch_size`` is too large.
     """
     for what, number in (("trials", trials), ("seeds", seeds), ("episodes", episodes), ("budget", budget)):
         if number is not None and number < 1:
@@ -170,6 +175,10 @@ def tune(
                     made.learn(data, env, seed=FIRST_TRAINING_SEED + number, budget=budget, run=run)
                 except DivergedError as error:
                     raise optuna.TrialPruned(str(error)) from error
+                except TooFewStepsError as error:
+                    if BATCH_SIZE not in space:
+                        raise  # so no trial can be trained
+                    raise optuna.TrialPruned(str(error)) from error
                 evaluation_seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes)
                 rates.append(evaluate(made, env, seeds=evaluation_seeds).success_rate)
             return float(np.mean(rates))
@@ -184,8 +193,8 @@ def tune(
             opened.optimize(objective, callbacks=[after])
     if not opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         raise ValueError(
-            f"all {len(_finished(opened))} trials in {study} diverged: start another study, with a lower learning "
-            "rate by --config"
+            f"all {len(_finished(opened))} trials in {study} diverged or had minibatches larger than the "
+            "demonstrations: start another study, with a lower learning_rate or batch_size by --config"
         )
     best = opened.best_trial
     best_settings = {

@@ -21,6 +21,10 @@ IMAGE_FORMATS = ("JPEG",)
 """Formats that Pillow may decode in a data file, which need not be trusted: for others, it may run programs."""
 
 
+class DamagedError(ValueError):
+    """Data of an episode that cannot be decoded."""
+
+
 def open_data(path: Path) -> h5py.File:
     """Open a data file for reading, with a small HDF5 metadata cache.
 
@@ -48,16 +52,16 @@ def decode(part: h5py.Group | h5py.Dataset, space: Space, *, jpeg: bool) -> Any:
         An array whose first axis is time, a dict or tuple of arrays, or a list of texts.
 
     Raises:
-        ValueError: The file holds other data than the space has.
+        DamagedError: The file holds other data than the space has.
     """
     if isinstance(part, h5py.Group) != isinstance(space, (gym.spaces.Tuple, gym.spaces.Dict)):
         kind = "a group" if isinstance(part, h5py.Group) else "an array"
-        raise ValueError(f"{part.name} is {kind}; expected values of {space}")
+        raise DamagedError(f"{part.name} is {kind}; expected values of {space}")
     if isinstance(space, gym.spaces.Tuple):
         return tuple(decode(part[f"_index_{at}"], inner, jpeg=jpeg) for at, inner in enumerate(space.spaces))
     if isinstance(space, gym.spaces.Dict):
         if set(part) != set(space.spaces):
-            raise ValueError(f"{part.name} holds {sorted(part)}; expected {sorted(space.spaces)}, as in its space")
+            raise DamagedError(f"{part.name} holds {sorted(part)}; expected {sorted(space.spaces)}, as in its space")
         return {name: decode(part[name], space.spaces[name], jpeg=jpeg) for name in part}
     if isinstance(space, gym.spaces.Text):
         return [text.decode("utf-8") for text in part[()]]
@@ -74,7 +78,7 @@ def decode_image(content: Array, space: Space) -> Array:
         space: Space of the image.
 
     Raises:
-        ValueError: It is damaged, of another format, or of another shape than the space.
+        DamagedError: It is damaged, of another format, or of another shape than the space.
     """
     try:
         with Image.open(io.BytesIO(content.tobytes()), formats=IMAGE_FORMATS) as image:
@@ -84,8 +88,8 @@ def decode_image(content: Array, space: Space) -> Array:
             if shape == space.shape:
                 return np.array(image, dtype=np.uint8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"an image is damaged, too large or not a {' or '.join(IMAGE_FORMATS)} image") from error
-    raise ValueError(f"an image has the shape {shape}; expected {space.shape}")
+        raise DamagedError(f"an image is damaged, too large or not a {' or '.join(IMAGE_FORMATS)} image") from error
+    raise DamagedError(f"an image has the shape {shape}; expected {space.shape}")
 
 
 def decode_infos(group: h5py.Group) -> Info:

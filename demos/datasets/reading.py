@@ -10,7 +10,7 @@ import minari
 import numpy as np
 from gymnasium import spaces
 
-from demos.datasets.data_file import DATA_FILE, decode, decode_attributes, decode_infos, open_data
+from demos.datasets.data_file import DATA_FILE, DamagedError, decode, decode_attributes, decode_infos, open_data
 from demos.datasets.episode import DIGEST, EXECUTED, INSTRUCTION, Episode, instruction_in
 from demos.datasets.metadata import require_dataset
 from demos.runtime.types import Array, Info, Keywords, Space
@@ -39,9 +39,9 @@ def episodes_of(dataset: minari.MinariDataset, indices: Iterable[int] | None = N
 def _read_named(file: h5py.File, index: int, dataset: minari.MinariDataset) -> Episode:
     try:
         return _read(file[f"episode_{index}"], dataset)
-    except KeyError as error:
+    except (KeyError, DamagedError) as error:
         raise ValueError(
-            f"episode {index} of {dataset.id} is damaged: {error}. See: python -m demos check {dataset.id}"
+            f"episode {index} of {dataset.id} is damaged: {error}; run `python -m demos check {dataset.id}`"
         ) from error
 
 

@@ -82,7 +82,10 @@ class Features(Preprocessor):
         }
         sizes = {name: _size(schema, name) for name in self.add}
         if not keep.any() and not sum(sizes.values()):
-            raise ValueError("no feature would be left; expected fewer features to drop")
+            raise ValueError(
+                f"drop={list(self.drop)} removes every feature; expected at least one to remain: drop fewer "
+                "features, or add some"
+            )
         start = int(keep.sum())
         for name, size in sizes.items():
             new_columns[name] = Column(start, size, 1.0, (0.0,) * size)

@@ -87,7 +87,10 @@ class DatasetSchema:
         key, space = self.vector_key, self.observation_space
         vector = space[key] if key is not None and isinstance(space, spaces.Dict) else space
         if not isinstance(vector, spaces.Box):
-            raise ValueError(f"the observation {key!r} is in {vector}; expected a vector in a Box")
+            raise ValueError(
+                f"the observation {key!r} is in {vector}; expected a Box of shape (n,): use a dataset with such "
+                "observations"
+            )
         return vector
 
     def with_vector_space(self, vector: spaces.Box) -> DatasetSchema:
@@ -211,7 +214,11 @@ def vector_key_of(space: Space) -> str | None:
     for key in VECTOR_KEYS:
         if isinstance(space, spaces.Dict) and key in space.spaces and len(space[key].shape or ()) == 1:
             return key
-    raise ValueError(f"the observations {space} contain no vector of features")
+    *keys, last = VECTOR_KEYS
+    raise ValueError(
+        f"the observation space is {space}; expected a Box of shape (n,), or a Dict with one under {', '.join(keys)} "
+        f"or {last}: use a dataset with such observations"
+    )
 
 
 def _axis(number: int, size: int) -> str:

@@ -3,9 +3,9 @@
 The software renderer spends most of its time on faces that fill the image, which are table and floor:
 horizontal planes of one color. Painting them behind the rendered objects takes a tenth of the time and gives the same
 pixels where the tops of table and floor are visible. Their side faces are not painted. Cameras without randomization
-do not see these faces. Displaced ones may, and an image then shows what is behind a side face: up to 4.6% of its
-pixels with displacements up to 0.1 m, 17% with 0.2 and 36% with 0.5, with depths that are up to 3.5 m too large. A
-camera below the top of the table does not see the table at all.
+do not see these faces. Displaced ones may, and an image then shows the background or objects behind the missing
+sides: up to 4.6% of its pixels with displacements up to 0.1 m, 17% with 0.2 and 36% with 0.5, with depths that are up
+to 3.5 m too large. A camera below the top of the table does not see the table at all.
 """
 
 from __future__ import annotations

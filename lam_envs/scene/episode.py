@@ -78,11 +78,16 @@ class EpisodeProperties:
             instruction: Sentence.
 
         Raises:
-            ValueError: The instruction is no text.
+            ValueError: The instruction is not a string.
         """
+        task = self._world.task
         if not isinstance(instruction, str):
-            raise ValueError(f"the instruction is {instruction!r}; expected a text")
-        return find_command(instruction, self._world.task)
+            known = task.instructions_for(task.commands()[0]).train[0]
+            raise ValueError(
+                f"the instruction is {instruction!r}; expected a string, such as {known!r}: pass one of "
+                "instructions_for(command)"
+            )
+        return find_command(instruction, task)
 
     def can_evaluate(self, command: Command) -> bool:
         """Return True if :meth:`evaluate_command` can evaluate a command.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy.stats import norm
 
 import agents
 import demos
@@ -23,7 +24,7 @@ from agents.training import settings as settings_module
 from agents.training.loop import LoopSettings, TrainingLoop
 from agents.training.randomness import isolated_rng
 from agents.training.settings import read_settings
-from demos.datasets.statistics import statistics
+from demos.datasets.statistics import Statistics, statistics
 from demos.preprocess import Resample
 from lam_envs import registration
 
@@ -95,6 +96,34 @@ def test_squashed_actions_stay_in_their_space() -> None:
     assert (np.ptp(means, axis=0) > 0.9 * (space.high - space.low)).all()
     with pytest.raises(ValueError, match="no bounds to squash actions into: set squash=false"):
         BoundedPolicy(observed, observed, lr_schedule=lambda _: 0.0, **policy_keywords((8,)))
+
+
+def test_the_loss_of_a_gaussian_policy_is_that_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    space = gym.spaces.Box(np.array([-1.0, 2.0], dtype=np.float32), np.array([0.0, 10.0], dtype=np.float32))
+    settings = SharedBCSettings(hidden_sizes=(16, 8), entropy_weight=0.3, l2_weight=0.01)
+    mean, std, seen = rng.normal(size=3), rng.uniform(0.5, 2.0, 3), rng.normal(size=(20, 3))
+    done, log_std = rng.uniform(space.low, space.high, (20, 2)), rng.uniform(-1.0, 1.0, 2)
+    with isolated_rng(0):
+        policy = BCPolicy(gym.spaces.Box(-np.inf, np.inf, (3,)), space, settings)
+        with torch.no_grad():
+            for weights in policy.parameters():
+                weights.copy_(0.5 * torch.randn_like(weights))
+            policy.network.log_std.copy_(torch.from_numpy(log_std))
+    policy.fit_normalizer({"observation": Statistics(20, mean, std, mean - 9.0, mean + 9.0)})
+    rows = (seen - mean) / std
+    weights = {name: values.detach().double().numpy() for name, values in policy.network.named_parameters()}
+    for layer in ("mlp_extractor.policy_net.0", "mlp_extractor.policy_net.2"):
+        rows = np.maximum(rows @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"], 0.0)
+    output = np.tanh(rows @ weights["action_net.0.weight"].T + weights["action_net.0.bias"])
+    middle, reach = np.array([-0.5, 6.0]), np.array([0.5, 4.0])
+    log_prob = norm.logpdf(done, middle + reach * output, np.exp(log_std)).sum(axis=1)
+    entropy = (0.5 * np.log(2.0 * np.pi * np.e) + log_std).sum()
+    squares = sum((values**2).sum() for values in weights.values())
+    batch = Transitions(*(torch.from_numpy(values.astype(np.float32)) for values in (seen, done)))
+    loss, logs = policy.compute_loss(batch)
+    assert float(logs["negative log-likelihood"].detach()) == pytest.approx(-log_prob.mean(), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(-log_prob.mean() - 0.3 * entropy + 0.005 * squares, rel=1e-5)
 
 
 def test_a_training_stops_when_the_validation_loss_no_longer_falls(make: Make, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "bc, depth, one encoder": ("bc", "LamReachPixels-v0", {**PIXELS, "depth": True}, {"share_image_encoder": True}),
     "bco": ("bco", "LamReach-v0", {}, {}),
     "dagger": ("dagger", "LamReach-v0", {}, {}),
+    "dagger, chunks": ("dagger", "LamReach-v0", {}, {**ACT, "learner": "act"}),
     "hg-dagger": ("hg-dagger", "LamReachGoal-v0", {}, {}),
     "ensemble-dagger": ("ensemble-dagger", "LamReach-v0", {}, {"ensemble_size": 2}),
     "gail": ("gail", "LamReach-v0", {}, {}),
@@ -56,6 +57,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         "bc-rnn", "LamReachDiscrete-v0", {}, {**SMALL["bc-rnn"], "action_horizon": 3, "executed_actions": 2}
     ),
     "act": ("act", "LamReach-v0", {}, ACT),
+    "act, discrete": ("act", "LamReachDiscrete-v0", {}, ACT),
     "act, ensembling": (
         "act", "LamReachGoal-v0", {}, {**ACT, "ensembling": True, "latent_size": 4, "obs_horizon": 3}
     ),
@@ -63,6 +65,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "bc-rnn, images": ("bc-rnn", "LamReachPixels-v0", PIXELS, SMALL["bc-rnn"]),
     "act, instructions": ("act", "LamReach-v0", {"instruct": True}, {**ACT, "feature_tokens": True}),
     "diffusion": ("diffusion", "LamReach-v0", {}, SMALL["diffusion"]),
+    "diffusion, images": ("diffusion", "LamReachPixels-v0", PIXELS, SMALL["diffusion"]),
     "diffusion, task frame": (
         "diffusion", "LamPush-v0", {}, {**SMALL["diffusion"], "task_frame": "goal/relative", "masked_features": ()}
     ),

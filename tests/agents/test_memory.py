@@ -44,6 +44,23 @@ loop.epoch()
 print(len(data.sequences(2, 8)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
+BC = """
+import json, resource, sys
+import gymnasium as gym
+import agents, demos
+from agents.data.demonstrations import DemonstrationData
+
+data = DemonstrationData(demos.load(sys.argv[1], sys.argv[2]), in_memory_bytes=2**24)
+assert not data.is_in_memory
+env = gym.make("LamReachPixels-v0", **json.loads(sys.argv[3]))
+settings = {"hidden_sizes": [16], "image_readout": "flatten", "image_shift": 0, "idle_steps": None}
+agent = agents.make("bc", env, batch_size=64, **settings)
+before = {name: weights.clone() for name, weights in agent.weights().items()}
+agent.learn(data, env, seed=0, budget=1, run=agents.Run(device="cpu"))
+assert any((weights != before[name]).any() for name, weights in agent.weights().items())
+print(len(data.transitions()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
 DAGGER = """
 import json, resource, sys
 from pathlib import Path
@@ -112,8 +129,12 @@ def written(small: Any, times: int, name: str, root: Path, *, jpeg: bool = False
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="pages of mapped files are released on Linux")
-@pytest.mark.parametrize("jpeg", [False, True], ids=["files", "frame cache"])
-def test_memory_of_a_training_does_not_grow_with_the_dataset(jpeg: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "jpeg"),
+    [(TRAIN, False), (TRAIN, True), (BC, False)],
+    ids=["loop, files", "loop, frame cache", "bc, files"],
+)
+def test_memory_of_a_training_does_not_grow_with_the_dataset(program: str, jpeg: bool, tmp_path: Path) -> None:
     small = demos.collect(
         "LamReachPixels-v0", episodes=4, env_kwargs=KEYWORDS, keep_failures=True, jpeg=jpeg, root=tmp_path,
         dataset_id="small-v0",
@@ -121,7 +142,7 @@ def test_memory_of_a_training_does_not_grow_with_the_dataset(jpeg: bool, tmp_pat
     sizes, peaks, steps = [], [], []
     for name, times in (("some-v0", 10), ("many-v0", 30)):
         sizes.append(written(small, times, name, tmp_path, jpeg=jpeg))
-        command = [sys.executable, "-c", TRAIN, name, str(tmp_path)]
+        command = [sys.executable, "-c", program, name, str(tmp_path), json.dumps(KEYWORDS)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         count, peak = map(int, done.stdout.split())
         peaks.append(peak)

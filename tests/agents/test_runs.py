@@ -308,6 +308,7 @@ def test_global_generators_are_restored() -> None:
 
 TRAININGS: dict[str, tuple[str, list[str]]] = {
     "bc": ("LamReach-v0", ["epochs=2500", "batch_size=32"]),
+    "bc, images": ("LamReachPixels-v0", ["epochs=60", "batch_size=32"]),
     "bc-rnn": ("LamReach-v0", ["epochs=150", "batch_size=32"]),
     "act": ("LamReach-v0", ["epochs=150", "batch_size=32", "latent_size=8"]),
     "diffusion": ("LamReach-v0", ["epochs=400", "batch_size=32"]),
@@ -325,11 +326,12 @@ TRAININGS: dict[str, tuple[str, list[str]]] = {
     "ppo": ("LamReach-v0", ["steps=30000"]),
     "sac": ("LamReachGoal-v0", ["steps=6000"]),
 }
-"""Environment and settings of trainings of about half a minute."""
+"""Environment and settings of trainings of about half a minute, of the agent that is named first."""
 
 
-def trained(name: str, out: Path, root: Path) -> list[str]:
-    env_id, settings = TRAININGS[name]
+def trained(label: str, out: Path, root: Path) -> list[str]:
+    env_id, settings = TRAININGS[label]
+    name = label.partition(",")[0]
     data = ["--demos", "kills/shown-v0", "--root", str(root)] if spec_of(find(name)).needs_demonstrations else []
     return [
         sys.executable, "-m", "agents", "train", name, "--env", env_id, "--out", str(out), *data,
@@ -340,15 +342,15 @@ def trained(name: str, out: Path, root: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", TRAININGS)
-def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: str, tmp_path: Path) -> None:
-    demos.collect(TRAININGS[name][0], episodes=6, seed=7, root=tmp_path, dataset_id="kills/shown-v0")
-    subprocess.run(trained(name, tmp_path / "whole", tmp_path), check=True, capture_output=True, timeout=300)
+@pytest.mark.parametrize("label", TRAININGS)
+def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(label: str, tmp_path: Path) -> None:
+    demos.collect(TRAININGS[label][0], episodes=6, seed=7, root=tmp_path, dataset_id="kills/shown-v0")
+    subprocess.run(trained(label, tmp_path / "whole", tmp_path), check=True, capture_output=True, timeout=300)
     rng, log = np.random.default_rng(0), tmp_path / "log"
     checkpoint = tmp_path / "killed.training" / CHECKPOINT
     for _ in range(5):
         process = subprocess.Popen(
-            trained(name, tmp_path / "killed", tmp_path), stdout=subprocess.DEVNULL, stderr=log.open("w")
+            trained(label, tmp_path / "killed", tmp_path), stdout=subprocess.DEVNULL, stderr=log.open("w")
         )
         before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
         # At any moment after it went on: loading the libraries is not of interest.
@@ -358,7 +360,7 @@ def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(name: s
         assert process.poll() is None, f"it ended before it could be killed: {log.read_text()}"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(trained(name, tmp_path / "killed", tmp_path), check=True, capture_output=True, timeout=300)
+    subprocess.run(trained(label, tmp_path / "killed", tmp_path), check=True, capture_output=True, timeout=300)
     files = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("whole", "killed")]
     assert files[0] == files[1]
     descriptions = [json.loads((tmp_path / folder / "agent.json").read_text()) for folder in ("whole", "killed")]

@@ -171,5 +171,41 @@ def test_a_study_of_trials_that_all_diverge_is_an_error(
     datasets: Any, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_learning_rates(monkeypatch, 1e30)
-    with pytest.raises(ValueError, match=r"all 1 trials in .* diverged: start another study"):
+    with pytest.raises(ValueError, match=r"all 1 trials in .* diverged or .*: start another study"):
         tuned(datasets, make("LamReach-v0"), tmp_path / "study.db", 1)
+
+
+def test_a_trial_with_a_minibatch_larger_than_the_dataset_is_pruned(make: Make, tmp_path: Path) -> None:
+    env, dataset = make("LamReach-v0"), demos.collect("LamReach-v0", episodes=2, root=tmp_path)  # 80 steps
+    result = tuning.tune("bc", env, dataset, tmp_path / "study.db", trials=3, episodes=1, budget=1)
+    assert result.trials == 3
+    assert result.settings["batch_size"] == 64
+    trials, choices = stored(tmp_path / "study.db").trials, tuning.search_space("bc")["batch_size"]["choices"]
+    found = [(choices[trial.params["batch_size"]], trial.state.name) for trial in trials]
+    assert found == [(64, "COMPLETE"), (64, "COMPLETE"), (128, "PRUNED")]
+
+
+def test_a_dataset_that_is_smaller_than_every_minibatch_is_an_error(make: Make, tmp_path: Path) -> None:
+    env, dataset = make("LamReach-v0"), demos.collect("LamReach-v0", episodes=1, root=tmp_path)  # 40 steps
+    budget: dict[str, int] = {"trials": 2, "episodes": 1, "budget": 1}
+    with pytest.raises(ValueError, match=r"all 2 trials .* had minibatches larger than the demonstrations"):
+        tuning.tune("act", env, dataset, tmp_path / "drawn.db", **budget)
+    with pytest.raises(ValueError, match="has 40 steps to learn from, fewer than a minibatch of 64"):
+        tuning.tune("act", env, dataset, tmp_path / "fixed.db", {"batch_size": 64}, **budget)
+
+
+def test_a_study_of_act_trains_evaluates_and_returns_settings_that_train(
+    datasets: Any, make: Make, tmp_path: Path
+) -> None:
+    root, ids = datasets
+    env, dataset = make("LamReach-v0"), demos.load(ids["LamReach-v0"], root)
+    fixed = {"batch_size": 60, "width": 16}
+    result = tuning.tune("act", env, dataset, tmp_path / "study.db", fixed, trials=1, episodes=2, budget=1)
+    assert set(result.settings) == {"learning_rate", "action_horizon", "executed_actions"}
+    (trial,) = stored(tmp_path / "study.db").trials
+    assert trial.state.name == "COMPLETE"
+    assert list(trial.intermediate_values) == [0]  # the periodic evaluation after the only epoch
+    agent = agents.make("act", env, **fixed, **result.settings)
+    agent.learn(dataset, env, seed=tuning.FIRST_TRAINING_SEED, budget=1)
+    first = tuning.FIRST_EVALUATION_SEED
+    assert agents.evaluate(agent, env, seeds=range(first, first + 2)).success_rate == result.success_rate

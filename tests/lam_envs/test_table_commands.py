@@ -140,7 +140,7 @@ def test_only_a_command_of_the_task_has_instructions(command: Any) -> None:
 
 @pytest.mark.parametrize("instruction", [5, None, b"open the drawer"], ids=repr)
 def test_only_a_text_asks_for_a_command(instruction: Any) -> None:
-    with pytest.raises(ValueError, match=r"the instruction is .*; expected a text"):
+    with pytest.raises(ValueError, match=r"the instruction is .*; expected a string, such as '.*': pass one of"):
         ManipulationEnv(task="table").find_command(instruction)
 
 

@@ -210,7 +210,8 @@ def check_fits(description: JsonObject, env: Env) -> None:
     if recorded != str(actions):
         raise ValueError(
             f"the exported policy was trained with the action space {brief(str(recorded))}; this environment has "
-            f"{brief(str(actions))}{_origin(description)}"
+            f"{brief(str(actions))}: use an environment with the action space of the training, or export an agent "
+            f"trained for this one{_origin(description)}"
         )
 
 

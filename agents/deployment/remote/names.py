@@ -146,10 +146,13 @@ def _converted(sent: str, array: Array, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             converted = array.astype(dtype, copy=False)
-        is_wrong = np.isnan(array) | (np.isinf(converted) & np.isfinite(array))
+        is_wrong, exception = np.isnan(array) | (np.isinf(converted) & np.isfinite(array)), ", without NaN"
     else:
         converted = array.astype(dtype, copy=False)
-        is_wrong = converted != array
+        is_wrong, exception = converted != array, ""
     if is_wrong.any():
-        raise ValueError(f"{sent!r} has the value {array[is_wrong].flat[0]}; expected numbers of type {dtype}")
+        raise ValueError(
+            f"{sent!r} has the value {array[is_wrong].flat[0]}; expected values that {dtype} can represent"
+            f"{exception}: correct the observation that you send"
+        )
     return converted

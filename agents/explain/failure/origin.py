@@ -22,7 +22,7 @@ FREE_KEYWORDS = (*RENDER_KEYWORDS, COMMAND_LIMIT)
 """Keywords of an environment that may differ from those of the fit: rendering and the time limit."""
 
 
-def agent_of(agent: Policy) -> JsonObject:
+def agent_record(agent: Policy) -> JsonObject:
     """Return the name of an agent and the SHA-256 of its weights as the origin of a monitor.
 
     Empty for an agent without a network of PyTorch, which cannot be monitored.
@@ -42,22 +42,22 @@ def check_agent(monitor: Monitor, agent: Policy) -> None:
     """Check that an agent is the one that a monitor was fitted to, as far as that is recorded.
 
     Raises:
-        ValueError: It is another one, or it was trained again.
+        ValueError: The agent's name or weights differ from those recorded.
     """
-    origin, used = monitor.origin, agent_of(agent)
+    origin, used = monitor.origin, agent_record(agent)
     if any(origin.get(name, value) != value for name, value in used.items()):
         raise ValueError(
-            f"the monitor was fitted to {_described_agent(origin)}; this agent is {_described_agent(used)}. Use the "
-            "monitor of this agent, or fit one by agents monitor; to explain without it, choose other methods than "
-            "failure by --method"
+            f"the monitor was fitted to agent {_described_agent(origin)}; this agent is {_described_agent(used)}: "
+            "use the monitor of this agent, or fit one with `python -m agents monitor`; to explain without it, "
+            "choose other methods than failure by --method"
         )
 
 
 def _described_agent(agent: JsonObject) -> str:
-    return f"{agent.get('agent')} with weights {str(agent.get('weights'))[:12]}"
+    return f"{agent.get('agent')!r} (weights SHA-256 {str(agent.get('weights'))[:12]}...)"
 
 
-def data_of(data: DemonstrationData) -> JsonObject:
+def demonstrations_record(data: DemonstrationData) -> JsonObject:
     """Return the id and the checksum of demonstrations as the origin of a monitor."""
     return {"demonstrations": data.id, "demonstrations_checksum": data.checksum}
 
@@ -71,9 +71,10 @@ def check_demonstrations(monitor: Monitor, data: DemonstrationData) -> None:
     recorded = monitor.origin.get("demonstrations_checksum", data.checksum)
     if recorded != data.checksum:
         raise ValueError(
-            f"the monitor was fitted with demonstrations {monitor.origin.get('demonstrations')} of checksum "
-            f"{str(recorded)[:12]}; these are {data.id} of checksum {data.checksum[:12]}. Use those of the monitor, "
-            "or fit it again by agents monitor; to explain without it, choose other methods than failure by --method"
+            f"the monitor was fitted with demonstrations {monitor.origin.get('demonstrations')} (checksum "
+            f"{str(recorded)[:12]}...); these are {data.id} (checksum {data.checksum[:12]}...): use the "
+            "demonstrations that the monitor was fitted with, or fit it again with `python -m agents monitor`; to "
+            "explain without it, choose other methods than failure by --method"
         )
 
 

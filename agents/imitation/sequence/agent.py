@@ -13,7 +13,7 @@ from agents.pretraining.initialization import initialize, load_encoder, record_e
 from agents.training.loop import TrainingLoop
 from agents.training.policy_agent import PolicyAgent
 from agents.training.randomness import isolated_rng
-from agents.training.run import Run
+from agents.training.run import Run, TooFewStepsError
 from agents.types import Env
 
 
@@ -72,7 +72,7 @@ class SequenceAgent(PolicyAgent):
         epochs = budget or settings.epochs
         windows = data.sequences(*horizons_of(type(self), settings), idle_steps=settings.idle_steps)
         if len(windows) < settings.batch_size:
-            raise ValueError(
+            raise TooFewStepsError(
                 f"dataset {data.id} has {len(windows)} steps to learn from, fewer than a minibatch of "
                 f"{settings.batch_size}: collect more, or set batch_size"
             )

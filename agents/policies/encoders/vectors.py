@@ -39,7 +39,7 @@ class VectorEncoder(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return tokens of shape (N, H, 1, W) for arrays of shape (N, H, ...)."""
-        # Numbers without a shape of their own have none to flatten.
+        # Scalars need an axis to flatten.
         numbers = values[..., None].flatten(2)
         standard = self.standardizer(numbers)
         if self.near_zero:

@@ -72,9 +72,11 @@ def check_objects(task: Task, simulation: Simulation) -> None:
                 f"it adds {', '.join(simulation.bodies)}"
             )
         if undeclared := {names_of_bodies[body.id] for body in bodies} - set(names):
+            extra = ", ".join(sorted(undeclared))
             raise ValueError(
-                f"{type(task).__name__}.build_scene adds {', '.join(sorted(undeclared))}, which {declared} does not "
-                "name: states would lack what moves there; name it, and return its state in sample_initial_state"
+                f"{type(task).__name__}.build_scene adds {extra}, which {declared} does not include; expected "
+                f"everything that can move to be declared: add {extra} to {declared}, and return the state of each "
+                "in sample_initial_state"
             )
     for name, limits in task.articulated_objects.items():
         body = simulation.bodies[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from agents.explain.explaining import explain, prepare
 from agents.explain.failure.figure import write_figure
 from agents.explain.failure.fitting import MonitoredEpisode, auroc, fit, logistic_regression, measure, reliability
 from agents.explain.failure.monitor import NAMES, Monitor, inputs_of
-from agents.explain.failure.origin import agent_of, check_environment, data_of, environment_of
+from agents.explain.failure.origin import agent_record, check_environment, demonstrations_record, environment_of
 from agents.explain.functions import UnavailableError
 from agents.explain.live_monitor import live_monitor, saved_monitor
 from agents.explain.methods.failure import signals
@@ -258,15 +259,17 @@ def test_a_monitor_is_used_with_what_it_was_fitted_with_in_any_working_directory
     demos.collect("LamReach-v0", episodes=2, seed=8, root=tmp_path / "again", dataset_id=ids["LamReach-v0"])
     refused = command("explain", *FITTED, *agent, "--root", tmp_path / "again", "--out", "page.html")
     assert refused.exit_code == 2
-    expected = f"fitted with demonstrations {ids['LamReach-v0']} of checksum {origin['demonstrations_checksum'][:12]}"
+    checksum = origin["demonstrations_checksum"][:12]
+    expected = f"fitted with demonstrations {ids['LamReach-v0']} (checksum {checksum}...); these are"
     assert expected in " ".join(refused.output.split())
     another = agents.make("bc", env, hidden_sizes=[8])
     folder = another.save(tmp_path / "another")
     refused = command("explain", folder, *FITTED[1:], *agent, "--root", root, "--out", "page.html")
-    expected = f"the monitor was fitted to bc with weights {origin['weights'][:12]}; this agent is bc with weights"
+    weights = origin["weights"][:12]
+    expected = f"the monitor was fitted to agent 'bc' (weights SHA-256 {weights}...); this agent is 'bc' (weights"
     assert refused.exit_code == 2
     assert expected in " ".join(refused.output.split())
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ValueError, match=re.escape(expected)):
         predictor(tmp_path / "monitor", None, root, another, env)
     delayed = make("LamReach-v0", randomize={"action_delay": [2, 2]})
     with pytest.raises(
@@ -297,7 +300,7 @@ def test_a_monitor_belongs_to_its_environment_but_not_to_rendering_and_the_time_
 def test_a_monitor_belongs_to_its_agent_and_its_demonstrations(datasets: Any, make: Make, tmp_path: Path) -> None:
     env, dataset = make("LamReach-v0", max_episode_steps=2), demos.load(datasets[1]["LamReach-v0"], datasets[0])
     agent = agents.make("bc", env, hidden_sizes=[8], ensemble_size=2)
-    origin = {**agent_of(agent), **data_of(References(dataset).data)}
+    origin = {**agent_record(agent), **demonstrations_record(References(dataset).data)}
     monitor = replace(fit(episodes(20, 0), STEPS), origin=origin)
     agent.predict(env.reset(seed=0)[0])
     loaded = agents.load(agent.save(tmp_path / "agent"), env)
@@ -307,15 +310,15 @@ def test_a_monitor_belongs_to_its_agent_and_its_demonstrations(datasets: Any, ma
     other.learn(dataset, env, seed=0, budget=1)
     others = demos.collect("LamReach-v0", episodes=2, seed=8, root=tmp_path)
     for known, compared, message in (
-        (other, dataset, "the monitor was fitted to bc with weights"),
-        (agent, others, f"the monitor was fitted with demonstrations {dataset.id} of checksum"),
+        (other, dataset, r"the monitor was fitted to agent 'bc' \(weights SHA-256"),
+        (agent, others, rf"the monitor was fitted with demonstrations {dataset.id} \(checksum"),
     ):
         with pytest.raises(ValueError, match=message):
             live_monitor(known, env, monitor, compared)
         with pytest.raises(ValueError, match=message):
             explain(known, env, seed=0, demonstrations=compared, methods=["failure"], monitor=monitor)
         explain(known, env, seed=0, demonstrations=compared, methods=["distance"], monitor=monitor)
-    assert agent_of(agents.make("expert", env)) == {}
+    assert agent_record(agents.make("expert", env)) == {}
 
 
 def test_demonstrations_of_another_task_are_refused_before_the_episodes(

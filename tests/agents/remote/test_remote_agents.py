@@ -249,9 +249,13 @@ def test_numbers_that_the_type_of_an_observation_cannot_hold_are_refused() -> No
     assert (found["front"].dtype, int(found["front"].max()), found["robot"].dtype) == (np.uint8, 200, np.float32)
     np.testing.assert_array_equal(found["robot"], np.array([0.1, -np.inf], dtype=np.float32))
     for name, value, expected in (
-        ("front", np.full((2, 2, 3), 300, dtype=np.uint16), "300; expected numbers of type uint8"),
-        ("robot", np.array([0.0, 1e60]), r"1e\+60; expected numbers of type float32"),
-        ("robot", np.array([np.nan, 0.0], dtype=np.float32), "nan; expected numbers of type float32"),
+        ("front", np.full((2, 2, 3), 300, dtype=np.uint16), "300; expected values that uint8 can represent: correct"),
+        ("robot", np.array([0.0, 1e60]), r"1e\+60; expected values that float32 can represent, without NaN"),
+        (
+            "robot",
+            np.array([np.nan, 0.0], dtype=np.float32),
+            "nan; expected values that float32 can represent, without NaN",
+        ),
     ):
         with pytest.raises(ValueError, match=f"'observation/{name}' has the value {expected}"):
             names.from_message({**message, f"observation/{name}": value})

@@ -271,24 +271,58 @@ def test_wrong_settings_and_too_few_demonstrations_are_refused(name: str, reach:
         agents.make("act", env, width=136, heads=16)
 
 
-OVERFITTED: dict[str, tuple[str, dict[str, Any]]] = {
-    "bc-rnn": ("LamReach-v0", {"hidden_size": 64, "width": 64}),
-    "bc-rnn with one Gaussian": ("LamReach-v0", {"hidden_size": 64, "width": 64, "components": 1}),
-    "bc-rnn with discrete actions": ("LamReachDiscrete-v0", {"hidden_size": 64, "width": 64}),
-    "act": ("LamReach-v0", {"width": 32, "encoder_layers": 1, "decoder_layers": 1}),
-    "act with ensembling and latent": ("LamReach-v0", {"width": 32, "latent_size": 8, "ensembling": True}),
-    "diffusion": ("LamReach-v0", {}),
-    "diffusion of noise": ("LamReach-v0", {"objective": "noise"}),
+@pytest.mark.parametrize("control", ["joint", "ee_yaw"])
+def test_other_controls_are_learned_saved_and_loaded(
+    control: str, collected: Any, make: Make, tmp_path: Path
+) -> None:
+    env = make("LamReach-v0", control=control)
+    data = DemonstrationData(collected("LamReach-v0", 2, control=control))
+    agent = agents.make("act", env, **SMALL["act"], batch_size=16)
+    losses: list[float] = []
+
+    class Logged(Run):
+        def log(self, done: int, **numbers: float) -> None:
+            super().log(done, **numbers)
+            losses.extend([numbers["loss"]] if "loss" in numbers else [])
+
+    agent.learn(data, env, seed=0, budget=12, run=Logged())
+    assert losses[-1] < 0.7 * losses[0]
+    loaded = agents.load(agent.save(tmp_path / "agent"), make("LamReach-v0", control=control))
+    observation, _ = env.reset(seed=0)
+    action = agent.predict(observation, deterministic=True)[0]
+    assert action.shape == {"joint": (8,), "ee_yaw": (5,)}[control]
+    assert env.action_space.contains(action)
+    np.testing.assert_array_equal(loaded.predict(observation, deterministic=True)[0], action)
+    other, _ = env.reset(seed=1)
+    assert not np.array_equal(loaded.predict(other, deterministic=True)[0], action)
+
+
+OVERFITTED: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "bc": ("LamReach-v0", {}, {"hidden_sizes": [64, 64]}),
+    "bc in LamGrasp": ("LamGrasp-v0", {}, {}),
+    "bc-rnn": ("LamReach-v0", {}, {"hidden_size": 64, "width": 64}),
+    "bc-rnn with one Gaussian": ("LamReach-v0", {}, {"hidden_size": 64, "width": 64, "components": 1}),
+    "bc-rnn with discrete actions": ("LamReachDiscrete-v0", {}, {"hidden_size": 64, "width": 64}),
+    "act": ("LamReach-v0", {}, {"width": 32, "encoder_layers": 1, "decoder_layers": 1}),
+    "act with images": (
+        "LamReachPixels-v0",
+        {"image_width": 40, "image_height": 40, "cameras": ("front",)},
+        {"width": 32, "action_horizon": 16, "executed_actions": 16, "image_shift": 0},
+    ),
+    "act with ensembling and latent": ("LamReach-v0", {}, {"width": 32, "latent_size": 8, "ensembling": True}),
+    "diffusion": ("LamReach-v0", {}, {}),
+    "diffusion of noise": ("LamReach-v0", {}, {"objective": "noise"}),
 }
-"""Environment and settings."""
+"""Environment, its keywords, and settings of the agent that is the first word."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("label", OVERFITTED)
+@pytest.mark.parametrize(
+    "label", [label if label == "bc" else pytest.param(label, marks=pytest.mark.slow) for label in OVERFITTED]
+)
 def test_five_demonstrations_are_learned_by_heart(label: str, make: Make, tmp_path: Path) -> None:
-    env_id, settings = OVERFITTED[label]
-    env = make(env_id)
-    dataset = demos.collect(env_id, episodes=5, seed=0, root=tmp_path)
+    env_id, keywords, settings = OVERFITTED[label]
+    env = make(env_id, **keywords)
+    dataset = demos.collect(env_id, episodes=5, seed=0, env_kwargs=keywords, root=tmp_path)
     seeds = [episode.seed or 0 for episode in episodes_of(dataset)]
     agent = agents.make(label.split()[0], env, **{**settings, "batch_size": 50})
     agent.learn(dataset, env, seed=0, budget=300)

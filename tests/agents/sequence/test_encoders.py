@@ -67,7 +67,7 @@ def test_a_part_that_is_one_number_is_encoded() -> None:
 
 def test_stacked_images_are_refused() -> None:
     space = spaces.Dict({"front": spaces.Box(0, 255, (4, 24, 24, 3), np.uint8)})
-    with pytest.raises(ValueError, match=r"observation front is Box.*: images with 4 dimensions .* set obs_horizon"):
+    with pytest.raises(ValueError, match=r"observation front is Box.*; expected images of shape .* set obs_horizon"):
         ObservationTokens(space, EncoderSettings(WIDTH))
 
 

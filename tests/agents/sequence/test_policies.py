@@ -114,6 +114,66 @@ def test_the_divergence_of_a_latent_variable_is_that_of_numpy() -> None:
     assert float(kl_divergence(torch.from_numpy(mean), torch.from_numpy(log_variance))) == pytest.approx(expected)
 
 
+def tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def scaled(made: SequencePolicy, examples: SequenceBatch) -> np.ndarray:
+    """Fit the codec of a policy to actions from (-0.5, -0.2) to (0.9, 1.0); return the codes of a minibatch."""
+    low, high = np.array([-0.5, -0.2]), np.array([0.9, 1.0])
+    middle, reach = (low + high) / 2, (high - low) / 2
+    made.codec.fit(Statistics(2, middle, reach, low, high))
+    codes: np.ndarray = (examples.actions.double().numpy() - middle) / reach
+    return codes
+
+
+def test_the_loss_of_act_is_that_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = policy("act", obs_horizon=3, latent_size=4, kl_weight=0.5)
+    assert isinstance(made, ACTPolicy)
+    assert made.latent is not None
+    examples = windows(made)
+    codes, counted = scaled(made, examples), ~examples.action_is_pad.numpy()
+    noise = np.random.default_rng(2).normal(size=(len(examples), 4))
+    with torch.no_grad():
+        context = made.context(examples)
+        encoded = made.latent(context, tensor(codes), examples.action_is_pad)
+        mean, log_variance = (values.double().numpy() for values in encoded)
+        latent = mean + np.exp(log_variance / 2) * noise
+        predicted = made(context, made.latent.token(tensor(latent))).double().numpy()
+    error = np.abs(predicted - codes)[counted].mean()
+    divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1.0 - log_variance).sum(axis=1).mean()
+    assert min(error, divergence) > 0.1
+    monkeypatch.setattr(torch, "randn_like", lambda values: tensor(noise))
+    loss, _ = made.compute_loss(examples)
+    assert float(loss.detach()) == pytest.approx(error + 0.5 * divergence, abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["flow", "noise"])
+def test_the_loss_of_diffusion_is_that_of_numpy(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = policy("diffusion", objective=objective)
+    examples = windows(made)
+    codes, counted = scaled(made, examples), ~examples.action_is_pad.numpy()
+    rng = np.random.default_rng(2)
+    noise, drawn = rng.normal(size=codes.shape), rng.random(len(codes))
+    seen = np.where(counted[..., None], codes, 0.0)
+    if objective == "flow":
+        time = 0.9 * drawn
+        part = time[:, None, None]
+        noisy, target = (1.0 - part) * noise + part * seen, seen - noise
+    else:
+        time = 0.098 + (0.98 - 0.098) * drawn
+        cos, sin = (of(np.pi / 2 * time)[:, None, None] for of in (np.cos, np.sin))
+        noisy, target = cos * seen + sin * noise, noise
+    with torch.no_grad():
+        condition = made.condition(made.context(examples).tokens.flatten(1))
+        estimate = made.network(tensor(noisy), tensor(time), condition).double().numpy()
+    predicted = (estimate - noisy) / (1.0 - part) if objective == "flow" else (noisy - cos * estimate) / sin
+    monkeypatch.setattr(torch, "randn_like", lambda values: tensor(noise))
+    monkeypatch.setattr(torch, "rand", lambda *shape, **keywords: tensor(drawn))
+    loss, _ = made.compute_loss(examples)
+    assert float(loss.detach()) == pytest.approx(np.square(predicted - target)[counted].mean(), rel=1e-5)
+
+
 def observations(steps: int, rows: int) -> np.ndarray:
     return np.random.default_rng(1).uniform(-1.0, 1.0, (steps, rows, 3)).astype(np.float32)
 
@@ -162,10 +222,12 @@ def test_a_memory_of_another_number_of_rows_is_refused() -> None:
     made = policy("act")
     seen = observations(1, 4)[0]
     _, state = made.predict(seen, deterministic=True)
-    with pytest.raises(ValueError, match="2 observations have a memory of 4 rows; expected 2"):
+    with pytest.raises(ValueError, match="the state has 4 rows for a batch of 2 observations; expected 2: pass"):
         made.predict(seen[:2], state, deterministic=True)
     for memory in (state, None):
-        with pytest.raises(ValueError, match="4 observations have 3 values of episode_start; expected 4, or one for"):
+        with pytest.raises(
+            ValueError, match="episode_start has 3 values for a batch of 4 observations; expected 4, or"
+        ):
             made.predict(seen, memory, np.array([True, False, False]), deterministic=True)
 
 

@@ -89,7 +89,10 @@ def replaced(group: h5py.Group, name: str, values: Any) -> None:
         (lambda group: group.create_dataset("observations/more", data=np.zeros(6)), r"holds \['more', 'numbers'\]"),
         (lambda group: group.__delitem__("observations/numbers"), r"holds \[\]; expected \['numbers'\]"),
         (lambda group: replaced(group, "observations", np.zeros((6, 2))), "observations is an array; expected"),
-        (lambda group: replaced(group, "actions", {}), "actions is a group; expected values of Box"),
+        (
+            lambda group: replaced(group, "actions", {}),
+            r"episode 0 of .*actions is a group; expected values of Box.*; run `python -m demos check ours/damaged",
+        ),
         (lambda group: group.__delitem__("rewards"), "episode 0 of ours/damaged-v0 is damaged: .*rewards"),
     ],
 )
