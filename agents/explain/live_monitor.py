@@ -114,7 +114,7 @@ def saved_monitor(folder: str | Path) -> Monitor:
     """
     monitor = Monitor.load(folder)
     if monitor is None:
-        raise FileNotFoundError(f"there is no monitor in {folder}: fit one by python -m agents monitor")
+        raise FileNotFoundError(f"there is no monitor in {folder}: fit one with `python -m agents monitor`")
     return monitor
 
 

@@ -100,9 +100,10 @@ class Monitor:
                 len(values) == len(NAMES) for values in (monitor.mean, monitor.std, monitor.weights)
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged: {error}; fit it again by agents monitor") from error
+            raise ValueError(f"{path} is damaged: {error}; fit it again with `python -m agents monitor`") from error
         if not is_sound:
-            raise ValueError(f"{path} has other inputs than {', '.join(NAMES)}: fit it again by agents monitor")
+            names = ", ".join(NAMES)
+            raise ValueError(f"{path} has other inputs than {names}: fit it again with `python -m agents monitor`")
         return monitor
 
 

@@ -13,7 +13,7 @@ from agents.explain.methods.uncertainty import RELATIVE_ENTROPY, explain_uncerta
 def explain_failure(case: Case) -> Explanation:
     """Return the probability of a failure at each explained step, from all steps up to it."""
     if case.monitor is None:
-        raise UnavailableError("the agent has no monitor: fit one by python -m agents monitor")
+        raise UnavailableError("the agent has no monitor: fit one with `python -m agents monitor`")
     probabilities = case.monitor.probabilities(signals(case))
     return Explanation(
         "Predicted failure",

@@ -78,7 +78,7 @@ def test_a_policy_asks_until_the_person_takes_over_or_lets_it_go_on(tmp_path: Pa
 def test_a_policy_without_a_monitor_cannot_ask(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["teleop", *REACH, "--ask", "--port", "0", "--root", str(tmp_path)])
     assert refused.exit_code == 2
-    assert "fit one by python -m agents monitor" in " ".join(refused.stderr.split())
+    assert "fit one with `python -m agents monitor`" in " ".join(refused.stderr.split())
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ def test_explanations_show_the_predicted_failure(datasets: Any, make: Make, tmp_
     np.testing.assert_allclose(content["steps"], monitor.probabilities(found[0].curves), atol=1e-5)
     assert content["facts"]["usual"] == pytest.approx(monitor.threshold, abs=1e-5)
     without = explain(agent, env, seed=600000, demonstrations=dataset, methods=["failure"]).content
-    assert "fit one by python -m agents monitor" in without["explanations"]["failure"]["unavailable"]
+    assert "fit one with `python -m agents monitor`" in without["explanations"]["failure"]["unavailable"]
     write_figure(measure(monitor, found), tmp_path / "monitor.png")
     assert (tmp_path / "monitor.png").stat().st_size > 1000
 
@@ -210,7 +210,9 @@ def test_what_cannot_be_monitored_while_it_acts_is_refused(make: Make, datasets:
         live_monitor(agents.make("expert", env), env, monitor, dataset)
     with pytest.raises(ValueError, match="observation"):
         live_monitor(agents.make("bc", env), env, monitor, demos.load(ids["LamGrasp-v0"], root))
-    with pytest.raises(FileNotFoundError, match=r"there is no monitor in .*: fit one by python -m agents monitor"):
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no monitor in .*: fit one with `python -m agents monitor`"
+    ):
         saved_monitor(tmp_path)
 
 
