@@ -34,8 +34,8 @@ SUITES = {
     "sequence": (
         "Sequence policies",
         "Success of `bc-rnn`, which remembers observations, and of `diffusion` and `act`, which predict chunks of "
-        "actions, compared with `bc`, on 100 demonstrations of novices, of all demonstrators and, except `act`, of "
-        "the expert (one training run each).",
+        "actions, compared with `bc`, on 100 demonstrations of novices, of all demonstrators, of the expert and, "
+        "except `act`, of the noisy expert (one training run each).",
     ),
     "people": (
         "Learning from people",
@@ -73,7 +73,8 @@ SUITES = {
     "vision": (
         "Policies that learn from images",
         "Success of `bc` and `keypoints` with two cameras of 84x84 pixels and features of the robot, without "
-        "positions of objects. `keypoints` also learns from object positions that the simulator recorded.",
+        "positions of objects (one to three training runs each). `keypoints` also learns from object positions that "
+        "the simulator recorded.",
     ),
     "scenes": (
         "Drawer, conveyor, clutter and table",
@@ -119,7 +120,7 @@ SUITES = {
 """Title and subject of the suites whose results may be published."""
 LEADERBOARD = "leaderboard"
 """Folder of the leaderboard in the site."""
-OF_AGENT = (
+AGENT_RESULT_COLUMNS = (
     "environment",
     "label",
     "demonstrations",
@@ -239,7 +240,7 @@ def _started_small(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def of_agent(name: str) -> str:
+def agent_results(name: str) -> str:
     """Return the committed results of an agent under no changed condition, by suite; empty if there are none.
 
     Args:
@@ -254,7 +255,7 @@ def of_agent(name: str) -> str:
         parts += [
             f"### {SUITES[folder.name][0]}",
             f"<p>{episodes} unseen episodes of each training run; {report}.</p>",
-            table(OF_AGENT, [_line(row) for row in rows(own[name])]),
+            table(AGENT_RESULT_COLUMNS, [_line(row) for row in rows(own[name])]),
         ]
     if not parts:
         return ""
@@ -268,7 +269,7 @@ def of_agent(name: str) -> str:
 
 
 def _line(row: Row) -> list[str]:
-    """Return the line of a table of ``OF_AGENT``."""
+    """Return the line of a table of ``AGENT_RESULT_COLUMNS``."""
     runs = row.over_runs
     return [
         row.environment,

@@ -29,10 +29,10 @@ from docs.environment_pages import (
 )
 from docs.figures import (
     CORE,
+    agent_results,
     datasets,
     latency,
     narrow,
-    of_agent,
     overview,
     remote,
     reports,
@@ -86,7 +86,7 @@ def agent_page(name: str) -> str:
             ]
             for key, field in kind.model_fields.items()
         ]
-        if measured := of_agent(name):
+        if measured := agent_results(name):
             parts += ["## Results", measured]
         titles = ["setting", "default", *(f"in {stem}" for stem in sections), "description"]
         parts += ["## Settings", table(titles, rows)]

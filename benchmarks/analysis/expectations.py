@@ -172,7 +172,7 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     "sequence": (
         Expectation("mean success of diffusion, novice", at_least=0.70),
         Expectation("mean success of diffusion, mixed", at_least=0.80),
-        Expectation("mean success of diffusion, expert", at_least=0.0, reference="mean success of bc, expert"),
+        Expectation("mean success of act, expert", at_least=0.0, reference="mean success of bc, expert"),
     ),
     "vision": (
         *(
@@ -256,9 +256,13 @@ EXPECTATIONS: dict[str, Sequence[Expectation]] = {
     ),
     "latency": (
         *(Expectation(f"inference latency of {agent}, state", at_most=5.0) for agent in ("bc", "bc-rnn", "act")),
-        *(Expectation(f"inference latency of {agent}, two images of 84x84", at_most=20.0) for agent in ("bc", "act")),
+        *(
+            Expectation(f"inference latency of {agent}, two images of 84x84", at_most=20.0)
+            for agent in ("bc", "bc-rnn", "act", "keypoints")
+        ),
         # Ten passes of the network.
         Expectation("inference latency of diffusion, *", at_most=25.0),
+        Expectation("inference latency of keypoints with diffusion, *", at_most=25.0),
         Expectation("inference latency of lam, *", at_most=4.0),
     ),
     "remote": (

@@ -16,21 +16,27 @@ from demos.collection.recording import Policy
 
 STATE: tuple[str, Keywords] = ("LamGrasp-v0", {})
 IMAGES: tuple[str, Keywords] = ("LamGraspPixels-v0", {})
-CASES: dict[str, tuple[str, tuple[str, Keywords]]] = {
-    "bc, state": ("bc", STATE),
-    "bc-rnn, state": ("bc-rnn", STATE),
-    "act, state": ("act", STATE),
-    "diffusion, state": ("diffusion", STATE),
-    "lam, state": ("lam", STATE),
-    "lam, six objects and an instruction": ("lam", ("LamTable-v0", {"instruct": True, "cubes": 5})),
-    "bc, two images of 84x84": ("bc", IMAGES),
-    "act, two images of 84x84": ("act", IMAGES),
-    "diffusion, two images of 84x84": ("diffusion", IMAGES),
-    "keypoints, two images of 84x84": ("keypoints", IMAGES),
+PLAN_EACH: Keywords = {"executed_actions": 1}
+"""Settings with which an agent plans a chunk of actions at every step."""
+CASES: dict[str, tuple[str, tuple[str, Keywords], Keywords]] = {
+    "bc, state": ("bc", STATE, {}),
+    "bc-rnn, state": ("bc-rnn", STATE, PLAN_EACH),
+    "act, state": ("act", STATE, PLAN_EACH),
+    "diffusion, state": ("diffusion", STATE, PLAN_EACH),
+    "lam, state": ("lam", STATE, PLAN_EACH),
+    "lam, six objects and an instruction": ("lam", ("LamTable-v0", {"instruct": True, "cubes": 5}), PLAN_EACH),
+    "bc, two images of 84x84": ("bc", IMAGES, {}),
+    "bc-rnn, two images of 84x84": ("bc-rnn", IMAGES, PLAN_EACH),
+    "act, two images of 84x84": ("act", IMAGES, PLAN_EACH),
+    "diffusion, two images of 84x84": ("diffusion", IMAGES, PLAN_EACH),
+    "keypoints, two images of 84x84": ("keypoints", IMAGES, {}),
+    "keypoints with diffusion, two images of 84x84": (
+        "keypoints",
+        IMAGES,
+        {"learner": "diffusion", **PLAN_EACH},
+    ),
 }
-"""Agent and environment of each figure. The weights are random: the time does not depend on them."""
-SINGLE_ACTIONS = ("bc", "keypoints")
-"""Agents without chunks of actions."""
+"""Agent, environment and settings of each figure. The weights are random: the time does not depend on them."""
 WARM_UP = 20
 """Calls before those that are measured."""
 LIBRARIES = ("gymnasium", "numpy", "torch")
@@ -53,11 +59,11 @@ def measure(*, calls: int, rounds: int) -> Iterator[Measured]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for name, (agent, (env_id, keywords)) in CASES.items():
+        for name, (agent, (env_id, keywords), settings) in CASES.items():
             env = gym.make(env_id, **keywords)
             observation, _ = env.reset(seed=0)
             with isolated_rng(0):
-                policy = agents.make(agent, env, **({} if agent in SINGLE_ACTIONS else {"executed_actions": 1}))
+                policy = agents.make(agent, env, **settings)
             _milliseconds(policy, observation, WARM_UP)
             times = [_milliseconds(policy, observation, calls) for _ in range(rounds)]
             yield median(f"inference latency of {name}", times, "ms")

@@ -85,9 +85,9 @@ def test_the_suites_measure_what_they_are_called_after() -> None:
     assert read_speed_suite("throughput").compared, "all environments"
     sequence = shipped("sequence")
     for environment in tasks:
-        for agent in ("bc", "diffusion"):
+        for agent in ("bc", "diffusion", "bc-rnn"):
             own = [cell for cell in sequence.cells() if (cell.label, cell.environment) == (agent, environment)]
-            assert {cell.demonstrator for cell in own} == {"novice", "mixed", "expert"}
+            assert {cell.demonstrator for cell in own} == {"novice", "mixed", "noisy", "expert"}
 
 
 def test_an_agent_can_have_training_seeds_of_its_own(tmp_path: Path) -> None:
