@@ -111,7 +111,7 @@ def test_depth_without_its_image_or_of_another_size_is_refused() -> None:
 @pytest.mark.parametrize("readout", ["flatten", "spatial_softmax"])
 def test_cameras_may_share_an_encoder_and_stay_apart(readout: str, seen: Any, make: Make, tmp_path: Path) -> None:
     env = make("LamReachPixels-v0", **DEPTH)
-    alone = agents.make("bc", env, **QUICK, image_readout=readout)
+    alone = agents.make("bc", env, **QUICK, image_readout=readout, share_image_encoder=False)
     shared = trained(env, seen, image_readout=readout, share_image_encoder=True)
     networks = [list(encoder_of(agent).images.values()) for agent in (alone, shared)]
     assert networks[0][0] is not networks[0][1]
