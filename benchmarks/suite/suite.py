@@ -302,8 +302,9 @@ class Suite(SuiteModel):
 
     def periodic_eval_of(self, cell: Cell) -> PeriodicEvaluation | None:
         """Return the evaluations during the training of a cell; None for none."""
-        entries = {(entry.label, environment): entry for entry in self.agents for environment in entry.environments}
-        return self.periodic_eval if entries[cell.label, cell.environment].periodic_eval else None
+        named = (entry for entry in self.agents if entry.label == cell.label)
+        entry = next(entry for entry in named if cell.environment in entry.environments)
+        return self.periodic_eval if entry.periodic_eval else None
 
     def recorded_cells(self) -> dict[str, Cell]:
         """Return the cells to record videos of, by environment: the first cell of the agent there."""

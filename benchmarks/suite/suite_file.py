@@ -166,7 +166,8 @@ def _entry(agent: AgentKeys, file: SuiteKeys, *key_path: str | int) -> AgentEntr
     """Return an agent of the suite; keys that it omits are those of the suite."""
     learned = learns(agent.agent)
     for key in ("training_env", "training_seeds", "periodic_eval"):
-        if getattr(agent, key) and not learned:
+        # An empty training_env changes nothing for an agent that does not learn.
+        if getattr(agent, key) not in (None, {}) and not learned:
             raise _SuiteError(f"{agent.agent} does not learn: remove {key}", *key_path, key)
     from_demonstrations = learned and needs_demonstrations(agent.agent)
     for key in ("demonstrations", "demonstrator"):

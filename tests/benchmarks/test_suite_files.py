@@ -205,6 +205,10 @@ def test_the_documents_state_the_defaults_of_a_suite(tmp_path: Path) -> None:
             "agents.training_seeds: random does not learn: remove training_seeds",
         ),
         (
+            {"agents": [{"agent": "random", "periodic_eval": False}]},
+            "agents.periodic_eval: random does not learn: remove periodic_eval",
+        ),
+        (
             {"agents": [{"agent": "expert", "demonstrations": 10}]},
             "agents.demonstrations: expert needs no demonstrations: remove demonstrations",
         ),

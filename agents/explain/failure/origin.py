@@ -45,12 +45,17 @@ def check_agent(monitor: Monitor, agent: Policy) -> None:
         ValueError: The agent's name or weights differ from those recorded.
     """
     origin, used = monitor.origin, agent_record(agent)
-    if any(origin.get(name, value) != value for name, value in used.items()):
+    if _differs(origin, used):
         raise ValueError(
             f"the monitor was fitted to agent {_described_agent(origin)}; this agent is {_described_agent(used)}: "
             "use the monitor of this agent, or fit one with `python -m agents monitor`; to explain without it, "
             "choose other methods than failure by --method"
         )
+
+
+def _differs(origin: JsonObject, used: JsonObject) -> bool:
+    """Return True if anything that is recorded differs from what is used."""
+    return any(origin.get(name, value) != value for name, value in used.items())
 
 
 def _described_agent(agent: JsonObject) -> str:
@@ -68,11 +73,11 @@ def check_demonstrations(monitor: Monitor, data: DemonstrationData) -> None:
     Raises:
         ValueError: They have other episodes.
     """
-    recorded = monitor.origin.get("demonstrations_checksum", data.checksum)
-    if recorded != data.checksum:
+    origin, checksum = monitor.origin, "demonstrations_checksum"
+    if _differs(origin, {checksum: data.checksum}):
         raise ValueError(
-            f"the monitor was fitted with demonstrations {monitor.origin.get('demonstrations')} (checksum "
-            f"{str(recorded)[:12]}...); these are {data.id} (checksum {data.checksum[:12]}...): use the "
+            f"the monitor was fitted with demonstrations {origin.get('demonstrations')} (checksum "
+            f"{str(origin[checksum])[:12]}...); these are {data.id} (checksum {data.checksum[:12]}...): use the "
             "demonstrations that the monitor was fitted with, or fit it again with `python -m agents monitor`; to "
             "explain without it, choose other methods than failure by --method"
         )
@@ -98,7 +103,7 @@ def check_environment(monitor: Monitor, env: Env) -> None:
         ValueError: It is another one.
     """
     origin, used = monitor.origin, environment_of(env)
-    if any(origin.get(name, value) != value for name, value in used.items()):
+    if _differs(origin, used):
         raise ValueError(
             f"the monitor was fitted in {_described(origin)}; this environment is {_described(used)}. Use the "
             "environment of the monitor, or fit a monitor in this one; to explain without it, choose other methods "
